@@ -1,0 +1,1 @@
+//! Pogo core.
