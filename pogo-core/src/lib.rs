@@ -1,1 +1,8 @@
-//! Pogo core.
+//! The core of Pogo: vocabulary, placement, the sans-IO node, and the tokio supervisor.
+
+pub mod id;
+pub mod membership;
+pub mod node;
+pub mod record;
+pub mod spec;
+pub mod time;
