@@ -1,0 +1,265 @@
+#!/usr/bin/env bash
+# The one test command: every check that a change must pass, the same here and in CI.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+STAGES=(fmt rules clippy pure test doctest doc)
+
+usage() {
+    cat <<'TEXT'
+usage: scripts/test.sh [--yes] [--verbose] [STAGE...]
+
+Runs the named stages, or all of them in this order:
+
+  fmt      the code is formatted (cargo fmt --check)
+  rules    the house rules that a search can hold: see CONTRIBUTING.md
+  clippy   no lint fires in any target, with and without default features
+  pure     pogo-core compiles without its runtime (no tokio, no clock, no randomness)
+  test     unit tests, integration tests, examples
+  doctest  the code in README.md and in the API docs
+  doc      the API docs build without a warning
+
+options:
+  --yes      install what is missing without asking (also when there is no terminal)
+  --verbose  show the output of each stage as it comes
+  --help     show this text
+TEXT
+}
+
+# --- what must be there ------------------------------------------------------------------------
+
+# One line for each requirement: name | check | how it is installed. A later stage that needs more adds its line here.
+REQUIREMENTS=(
+    "C linker|command -v cc|install_package gcc libc6-dev"
+    "cargo|command -v cargo|install_rust"
+    "rustfmt|cargo fmt --version|rustup component add rustfmt"
+    "clippy|cargo clippy --version|rustup component add clippy"
+)
+
+as_root() {
+    if [[ $(id -u) -eq 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+install_package() {
+    if ! command -v apt-get >/dev/null; then
+        echo "no apt-get here: install '$*' with this system's package manager" >&2
+        return 1
+    fi
+    as_root apt-get update -qq
+    as_root apt-get install -y -qq --no-install-recommends "$@"
+}
+
+install_rust() {
+    if ! command -v rustup >/dev/null; then install_package rustup; fi
+    rustup default stable
+}
+
+is_present() {
+    bash -c "$1" >/dev/null 2>&1
+}
+
+install_missing() {
+    local missing=() entry name check install answer
+    for entry in "${REQUIREMENTS[@]}"; do
+        IFS='|' read -r name check install <<<"$entry"
+        if ! is_present "$check"; then
+            missing+=("$entry")
+            echo "missing: $name (would run: $install)"
+        fi
+    done
+    if [[ ${#missing[@]} -eq 0 ]]; then return 0; fi
+    if [[ $yes -eq 0 && -t 0 ]]; then
+        read -r -p "install now? [y/N] " answer
+        if [[ $answer != [yY]* ]]; then
+            echo "nothing was installed, nothing was tested" >&2
+            exit 2
+        fi
+    fi
+    for entry in "${missing[@]}"; do
+        IFS='|' read -r name check install <<<"$entry"
+        # The words of an install line come from the table above.
+        # shellcheck disable=SC2086
+        if ! $install || ! is_present "$check"; then
+            echo "could not install: $name. Install Rust with rustup (https://rustup.rs) and run this again." >&2
+            exit 2
+        fi
+    done
+}
+
+# --- stages: each prints what it finds; its last line that starts with 'figures:' goes into the summary -----------------
+
+stage_fmt() {
+    cargo fmt --all --check
+    echo "figures: $(source_files | wc -l) files"
+}
+
+# Files that git tracks or would track, less those that were deleted.
+source_files() {
+    local file
+    while IFS= read -r file; do
+        if [[ -f $file ]]; then echo "$file"; fi
+    done < <(git ls-files --cached --others --exclude-standard -- '*.rs')
+}
+
+# Fails the stage and prints every line of the files (git's path patterns) that matches.
+none_match() {
+    local rule=$1 pattern=$2 status=0
+    shift 2
+    git grep --untracked -nIE -e "$pattern" -- "$@" || status=$?
+    case $status in
+        0) break_rule "$rule" ;;
+        1) ;;
+        *) break_rule "$rule (the search itself failed)" ;;
+    esac
+}
+
+break_rule() {
+    echo "^ rule broken: $1"
+    broken=$((broken + 1))
+}
+
+# The test code of a source file: all of a file under tests/ or called tests.rs, else what follows `#[cfg(test)] mod`.
+test_code() {
+    local file
+    while IFS= read -r file; do
+        awk -v file="$file" '
+            BEGIN { inside = file ~ /(^|\/)(tests|benches)\/|(^|\/)tests\.rs$/ }
+            previous ~ /^#\[cfg\(test\)\]/ && /^(pub(\([a-z]+\))? )?mod [a-z_]+ \{/ { inside = 1 }
+            inside { print file ":" FNR ": " $0 }
+            { previous = $0 }' "$file"
+    done
+}
+
+stage_rules() {
+    broken=0
+    none_match 'every code block in the docs is compiled' '```.*\bignore\b' '*.rs' '*.md'
+    none_match 'no test is switched off' '#\[ignore' '*.rs'
+    none_match 'nothing is left for later in code' '\b(todo|unimplemented)!|//.*\b(TODO|FIXME|XXX)\b' '*.rs'
+    none_match 'no path of one machine' '(^|[^[:alnum:]_.~-])/(root|work|home)(/|[^[:alnum:]_/-]|$)' . ':!Cargo.lock'
+    none_match 'a module is named after its idea' \
+        '^[[:space:]]*(pub(\([a-z]+\))? )?mod (utils?|managers?|helpers?|common|misc)\b' '*.rs'
+
+    if source_files | test_code | grep -E '(thread|time)::sleep|[^_[:alnum:]]sleep(_until)?\('; then
+        break_rule 'a test waits for its condition, it does not sleep'
+    fi
+
+    local file files=0 lines
+    while IFS= read -r file; do
+        files=$((files + 1))
+        lines=$(wc -l <"$file")
+        if [[ $lines -gt 600 ]]; then
+            echo "$file: $lines lines"
+            break_rule 'no source file over 600 lines'
+        fi
+    done < <(source_files)
+
+    echo "figures: $files source files, $broken rules broken"
+    [[ $files -gt 0 && $broken -eq 0 ]]
+}
+
+stage_clippy() {
+    cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+    cargo clippy --locked --quiet -p pogo-core --no-default-features -- -D warnings
+    echo "figures: no warnings"
+}
+
+# That the dependency graph of this build holds no tokio, clock or randomness is a test: tests/tests/dependency_direction.rs.
+stage_pure() {
+    cargo check --locked --quiet -p pogo-core --no-default-features
+    echo "figures: pogo-core builds without its runtime"
+}
+
+# Adds up the closing lines of the test binaries in the log of stage $1; no test at all is a failure.
+count_tests() {
+    local passed=0 failed=0 p f
+    while read -r p f; do
+        passed=$((passed + p))
+        failed=$((failed + f))
+    done < <(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed.*/\1 \2/p' "$logs/$1.cargo")
+    echo "figures: $passed passed, $failed failed"
+    [[ $passed -gt 0 && $failed -eq 0 ]]
+}
+
+stage_test() {
+    cargo test --locked --quiet --workspace --no-fail-fast --lib --bins --tests --examples 2>&1 | tee "$logs/test.cargo" || broken_run=1
+    count_tests test && [[ -z ${broken_run:-} ]]
+}
+
+stage_doctest() {
+    cargo test --locked --quiet --workspace --no-fail-fast --doc 2>&1 | tee "$logs/doctest.cargo" || broken_run=1
+    count_tests doctest && [[ -z ${broken_run:-} ]]
+}
+
+stage_doc() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --workspace --document-private-items
+    echo "figures: no warnings"
+}
+
+# --- running them ------------------------------------------------------------------------------
+
+# A plain call in a subshell: inside `if` or `||` bash would ignore the stage's errors but the last.
+run_stage() {
+    local stage=$1 log="$logs/$1.log" began=$SECONDS status
+    printf '%-8s ' "$stage"
+    set +e
+    if [[ $verbose -eq 1 ]]; then
+        echo
+        (set -e; "stage_$stage") 2>&1 | tee "$log"
+        status=${PIPESTATUS[0]}
+    else
+        (set -e; "stage_$stage") >"$log" 2>&1
+        status=$?
+    fi
+    set -e
+
+    local figures outcome=ok
+    figures=$(sed -n 's/^figures: //p' "$log" | tail -n 1)
+    if [[ $status -ne 0 ]]; then
+        outcome=FAILED
+        failed_stages+=("$stage")
+    fi
+    printf '%-7s %4ds  %s\n' "$outcome" "$((SECONDS - began))" "$figures"
+    table+=("$(printf '  %-8s %-7s %4ds  %s' "$stage" "$outcome" "$((SECONDS - began))" "$figures")")
+    if [[ $status -ne 0 ]]; then
+        if [[ $verbose -eq 0 ]]; then tail -n 200 "$log"; fi
+        echo "stage '$stage' failed; its whole output is in $log; run it again with: scripts/test.sh $stage"
+    fi
+}
+
+main() {
+    yes=0 verbose=0
+    local wanted=() argument stage
+    for argument in "$@"; do
+        case $argument in
+            --yes) yes=1 ;;
+            --verbose) verbose=1 ;;
+            --help | -h) usage; exit 0 ;;
+            *)
+                if [[ " ${STAGES[*]} " != *" $argument "* ]]; then
+                    echo "unknown stage or option '$argument'; the stages are: ${STAGES[*]}" >&2
+                    exit 2
+                fi
+                wanted+=("$argument")
+                ;;
+        esac
+    done
+    if [[ ${#wanted[@]} -eq 0 ]]; then wanted=("${STAGES[@]}"); fi
+
+    install_missing
+    logs="${CARGO_TARGET_DIR:-target}/test-logs"
+    mkdir -p "$logs"
+    failed_stages=() table=()
+    for stage in "${wanted[@]}"; do run_stage "$stage"; done
+
+    echo
+    echo "summary (${SECONDS}s in all)"
+    printf '%s\n' "${table[@]}"
+    if [[ ${#failed_stages[@]} -gt 0 ]]; then
+        echo "failed; run again with: scripts/test.sh ${failed_stages[*]}"
+    fi
+    # Counted in stages, so that the last line is true also when a failure was no test.
+    echo "stages: $((${#wanted[@]} - ${#failed_stages[@]})) passed, ${#failed_stages[@]} failed"
+    [[ ${#failed_stages[@]} -eq 0 ]]
+}
+
+main "$@"
