@@ -3,6 +3,7 @@
 pub mod id;
 pub mod membership;
 pub mod node;
+pub mod placement;
 pub mod record;
 pub mod spec;
 pub mod time;
