@@ -5,3 +5,5 @@
 
 #[cfg(test)]
 mod dependency_direction;
+#[cfg(test)]
+mod documentation;
