@@ -5,5 +5,7 @@ pub mod membership;
 pub mod node;
 pub mod placement;
 pub mod record;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 pub mod spec;
 pub mod time;

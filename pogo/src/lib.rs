@@ -1,1 +1,37 @@
-//! Placeholder root; replaced as the crate is built.
+//! Pogo: a distributed supervisor. Each child runs on one member of the cluster, is restarted where
+//! it fails, and moves when members come and go.
+
+mod backends;
+
+pub use pogo_core::{
+    id::{ChildId, ClusterName, FencingToken, IdError, Kind, MemberId, MemberName, Scope},
+    membership::{Health, Membership, MembershipError},
+    node::{
+        ChildInfo, Drained, Event, ExitReason, Explanation, LeavePlan, Listing, MemberView,
+        PendingReason, RequestError, StartChildError, Started, Status, StopReason, Terminated,
+    },
+    runtime::{
+        BackendError, Batch, Child, ChildContext, ChildError, ChildWatch, DrainOutcome, EventItem,
+        Events, Exit, HandOverError, Snapshot, StartError, StateError, Stopped, WaitError,
+    },
+    spec::{
+        Args, ChildSpec, Exclusivity, Handover, Labels, PlacementRules, Restart, Shutdown,
+        SpecError,
+    },
+};
+
+pub use self::backends::AllBackends;
+
+/// A member of a cluster that keeps children running; its backend is named by URL.
+pub type Supervisor = pogo_core::runtime::Supervisor<AllBackends>;
+
+/// The settings of a [`Supervisor`].
+pub type Builder = pogo_core::runtime::Builder<AllBackends>;
+
+/// What nearly every program needs.
+pub mod prelude {
+    pub use crate::{
+        Child, ChildContext, ChildId, ChildSpec, Exit, Listing, Restart, Shutdown, StopReason,
+        Supervisor,
+    };
+}

@@ -1,0 +1,77 @@
+//! Backends by URL.
+//!
+//! The core knows no backend but `memory://`, so what a URL means is a type parameter of the
+//! handle: whoever puts a supervisor together implements [`Backends`] once, and its users change
+//! the URL and nothing else.
+
+use std::sync::Arc;
+
+use crate::{
+    id::{ClusterName, IdError, MemberName},
+    membership::Membership,
+};
+
+/// The backends that can be named by URL.
+pub trait Backends: 'static {
+    /// Makes the backend that `url` names.
+    ///
+    /// # Errors
+    /// [`BackendError`]; nothing was opened.
+    fn open(url: &str) -> Result<Backend, BackendError>;
+}
+
+/// A backend, and what its URL says of the member.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// The backend.
+    pub membership: Arc<dyn Membership>,
+    /// The cluster, where the URL names one.
+    pub cluster: Option<ClusterName>,
+    /// The member's name, where the URL gives one.
+    pub name: Option<MemberName>,
+    /// What to do where a live member has the name.
+    pub naming: Naming,
+}
+
+/// What happens at a join where a live member has the name (R13).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Naming {
+    /// The join is refused.
+    Exact,
+    /// The name gets the lowest free suffix.
+    Suffixed,
+}
+
+/// A URL that names no backend. Nothing was opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The scheme is unknown.
+    #[error("unknown backend {scheme:?}; known are: {known}")]
+    UnknownScheme {
+        /// The scheme.
+        scheme: String,
+        /// The schemes that are known.
+        known: String,
+    },
+    /// A parameter is unknown.
+    #[error("{scheme} has no parameter {parameter:?}; known are: {known}")]
+    UnknownParameter {
+        /// The scheme.
+        scheme: String,
+        /// The parameter.
+        parameter: String,
+        /// The parameters that are known.
+        known: String,
+    },
+    /// It is no URL; the message shows none of it, for it may hold secrets.
+    #[error("not a backend URL: {reason}")]
+    Malformed {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A name in it is not acceptable.
+    #[error(transparent)]
+    Id(#[from] IdError),
+}

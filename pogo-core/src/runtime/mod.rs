@@ -1,0 +1,41 @@
+//! The tokio supervisor around the sans-IO node.
+//!
+//! Each supervisor has a driver, on a thread and runtime of its own, which owns the node, the
+//! session and every timer; children run on the runtime that `start` was called on (R24). So a
+//! child that blocks, or ten thousand that start at once, cannot make the member look dead.
+//!
+//! ```text
+//!   handles --commands--> driver <--notices-- runs (the caller's runtime)
+//!   readers <--events----   |    ---stop, abort, absorb--> runs
+//!                        session (the backend)
+//! ```
+//!
+//! Everything that decides is in [`crate::node`]; here it is only executed.
+
+mod backend;
+mod batch;
+mod builder;
+mod child;
+mod clock;
+mod context;
+mod driver;
+mod error;
+mod events;
+mod kind;
+mod launch;
+mod run;
+mod runs;
+mod session;
+mod supervisor;
+mod url;
+
+pub use self::{
+    backend::{Backend, BackendError, Backends, Naming},
+    builder::Builder,
+    child::{Child, ChildError, Exit},
+    context::{ChildContext, HandOverError, StateError},
+    error::{StartError, Stopped, WaitError},
+    events::{ChildWatch, EventItem, Events, Snapshot},
+    supervisor::{Batch, DrainOutcome, Supervisor},
+    url::{BackendUrl, percent_decode},
+};

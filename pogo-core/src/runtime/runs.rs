@@ -1,0 +1,171 @@
+//! The driver's table of runs, and the alarms that bound their end.
+//!
+//! An alarm lives on the driver's thread, so a child that blocks every thread of its own runtime
+//! is still noticed (R24).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
+
+use super::{
+    kind::Kinds,
+    run::{Notice, Run},
+};
+use crate::{
+    id::{MemberName, RunId},
+    node::{Input, StartChild, StopReason},
+    spec::Shutdown,
+    time::Timestamp,
+};
+
+/// How long an aborted run may take before it counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
+
+/// The runs that have not exited.
+#[derive(Debug)]
+pub(super) struct Runs {
+    kinds: Kinds,
+    runtime: Handle,
+    notices: UnboundedSender<Notice>,
+    live: BTreeMap<RunId, Live>,
+    alarms: BTreeSet<(Timestamp, RunId)>,
+}
+
+#[derive(Debug)]
+struct Live {
+    run: Arc<Run>,
+    alarm: Option<(Timestamp, Alarm)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alarm {
+    Abort,
+    Stuck,
+}
+
+impl Runs {
+    pub(super) const fn new(
+        kinds: Kinds,
+        runtime: Handle,
+        notices: UnboundedSender<Notice>,
+    ) -> Self {
+        Self { kinds, runtime, notices, live: BTreeMap::new(), alarms: BTreeSet::new() }
+    }
+
+    pub(super) fn start(&mut self, member: MemberName, start: StartChild) {
+        let id = start.run;
+        let code = self.kinds.code(&start.spec.kind);
+        let run = Run::new(start, member, self.runtime.clone(), self.notices.clone());
+        run.launch(code);
+        self.live.insert(id, Live { run, alarm: None });
+    }
+
+    /// Tells a run to stop; told again, the tighter bound holds.
+    pub(super) fn stop(
+        &mut self,
+        now: Timestamp,
+        id: RunId,
+        reason: StopReason,
+        shutdown: Shutdown,
+    ) {
+        let Some(live) = self.live.get(&id) else { return };
+        live.run.tell(|control| {
+            control.stop.get_or_insert(reason);
+        });
+        match shutdown {
+            Shutdown::Grace(grace) => self.set_alarm(id, now + grace, Alarm::Abort),
+            Shutdown::Immediate => self.abort(now, id),
+            Shutdown::Unbounded => {}
+        }
+    }
+
+    /// Gives a run the state of an instance that it outlived.
+    pub(super) fn absorb(&self, id: RunId, state: Bytes) {
+        if let Some(live) = self.live.get(&id) {
+            live.run.tell(|control| control.absorbed.push_back(state));
+        }
+    }
+
+    /// Takes a notice; returns what the node is to be told.
+    pub(super) fn notice(&mut self, now: Timestamp, notice: Notice) -> Option<Input> {
+        match notice {
+            Notice::Ready(run, endpoint) => {
+                let child = self.live.get(&run)?.run.start.child.clone();
+                Some(Input::ChildReady { child, run, endpoint })
+            }
+            Notice::Ending(run) => {
+                self.set_alarm(run, now + STUCK_AFTER, Alarm::Stuck);
+                None
+            }
+            Notice::Exited(run, end) => {
+                let live = self.live.remove(&run)?;
+                if let Some((at, _)) = live.alarm {
+                    self.alarms.remove(&(at, run));
+                }
+                Some(Input::ChildExited { child: live.run.start.child.clone(), run, end })
+            }
+        }
+    }
+
+    /// When [`ring`](Self::ring) has something to do.
+    pub(super) fn next_alarm(&self) -> Option<Timestamp> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// Acts on the alarms that are due; returns what the node is to be told.
+    pub(super) fn ring(&mut self, now: Timestamp) -> Vec<Input> {
+        let mut stuck = Vec::new();
+        while let Some(&(_, run)) = self.alarms.first().filter(|(at, _)| *at <= now) {
+            self.alarms.pop_first();
+            let Some(live) = self.live.get_mut(&run) else { continue };
+            match live.alarm.take() {
+                Some((_, Alarm::Abort)) => self.abort(now, run),
+                Some((_, Alarm::Stuck)) => {
+                    stuck.push(Input::ChildStuck { child: live.run.start.child.clone(), run });
+                }
+                None => {}
+            }
+        }
+        stuck
+    }
+
+    fn abort(&mut self, now: Timestamp, id: RunId) {
+        let Some(live) = self.live.get(&id) else { return };
+        if live.run.control().abort {
+            return;
+        }
+        live.run.tell(|control| control.abort = true);
+        self.set_alarm(id, now + STUCK_AFTER, Alarm::Stuck);
+    }
+
+    /// Sets the alarm of a run; the watch on an abort is never undone, and a bound never grows.
+    fn set_alarm(&mut self, id: RunId, at: Timestamp, alarm: Alarm) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let keep = match live.alarm {
+            Some((_, Alarm::Stuck)) => true,
+            Some((set, Alarm::Abort)) => alarm == Alarm::Abort && set <= at,
+            None => false,
+        };
+        if keep {
+            return;
+        }
+        if let Some((set, _)) = live.alarm.replace((at, alarm)) {
+            self.alarms.remove(&(set, id));
+        }
+        self.alarms.insert((at, id));
+    }
+}
+
+impl Drop for Runs {
+    /// Without its driver no instance may run on unsupervised.
+    fn drop(&mut self) {
+        for live in self.live.values() {
+            live.run.tell(|control| control.abort = true);
+        }
+    }
+}
