@@ -1,5 +1,4 @@
-//! Pogo: a distributed supervisor. Each child runs on one member of the cluster, is restarted where
-//! it fails, and moves when members come and go.
+#![doc = include_str!("../../README.md")]
 
 mod backends;
 
