@@ -1,8 +1,18 @@
 //! The sans-IO node: who runs what, and when (R1-R27).
 //!
-//! Four kinds of method, as in quinn-proto: [`Node::handle`] takes inputs, [`Node::poll_output`]
-//! is drained fully after each of them, [`Node::poll_timeout`] names the one deadline, and
-//! [`Node::inspect`] reads. Time and randomness are arguments.
+//! ```text
+//!            Input                                   Output
+//!  session, runs, users, time  ──►  handle  ──►  requests to the session, starts and stops,
+//!                                                replies, events
+//! ```
+//!
+//! Four kinds of method: [`Node::handle`] takes inputs, [`Node::poll_output`] is drained fully
+//! after each of them, [`Node::poll_timeout`] names the one deadline, and [`Node::inspect`] reads.
+//! Time and randomness are arguments.
+//!
+//! Inputs change the picture (members, desired specs, reports, local instances) and mark the
+//! children that they bear on; [`plan`] then compares desired with actual for those alone. The
+//! slow sweep is the safety net, never the mechanism.
 
 pub mod config;
 pub mod event;
@@ -11,8 +21,46 @@ pub mod inspect;
 pub mod output;
 pub mod request;
 
+mod child;
+mod children;
+mod client;
+mod exits;
+mod explain;
+mod feed;
+mod gates;
+mod invariants;
+mod leaving;
+mod listing;
+mod members;
+mod outbox;
+mod owned;
+mod plan;
+mod pools;
+mod publish;
+mod release;
+mod replies;
+mod rng;
+mod runs;
+mod shared;
+mod steps;
+mod survivor;
+mod timers;
+mod wire;
+
 use std::collections::VecDeque;
 
+use self::{
+    children::Children,
+    client::Clients,
+    feed::Session,
+    leaving::Departure,
+    members::Members,
+    outbox::Outbox,
+    publish::Publisher,
+    rng::Rng,
+    steps::Moves,
+    timers::{Timer, Timers},
+};
 pub use self::{
     config::{Config, RestartPolicy},
     event::Event,
@@ -21,21 +69,39 @@ pub use self::{
         ChildInfo, Exclusion, Explanation, LeavePlan, Listing, MemberView, PendingReason, Status,
         View,
     },
+    listing::Inspect,
     output::{MembershipRequest, Output, StartChild, StopReason},
     request::{
         Drained, Reply, Request, RequestError, StartChildError, StartMode, Started, Terminated,
     },
 };
 use crate::{
-    id::{BootId, ChildId, MemberId, MemberName},
-    membership::Health,
-    record::Stamp,
+    id::{BootId, RunId},
+    record::Hlc,
     time::{Now, Timestamp},
 };
+
+/// Children looked at in one slice of the slow full pass.
+const SWEEP: usize = 10_000;
 
 /// A member's state machine.
 #[derive(Debug, Clone)]
 pub struct Node {
+    config: Config,
+    boot: BootId,
+    rng: Rng,
+    now: Now,
+    hlc: Hlc,
+    session: Session,
+    members: Members,
+    children: Children,
+    moves: Moves,
+    publisher: Publisher,
+    outbox: Outbox,
+    clients: Clients,
+    departure: Departure,
+    timers: Timers,
+    last_run: RunId,
     outputs: VecDeque<Output>,
 }
 
@@ -49,94 +115,102 @@ pub struct Violation {
     pub what: String,
 }
 
-/// A read-only look at a node.
-#[derive(Debug, Clone, Copy)]
-pub struct Inspect<'a>(&'a Node);
-
 impl Node {
-    /// A node that has not joined.
-    pub fn new(_config: Config, _boot: BootId, _seed: u64, _now: Now) -> Self {
-        Self { outputs: VecDeque::new() }
+    /// A node that has not joined; `seed` spreads its delays.
+    pub fn new(config: Config, boot: BootId, seed: u64, now: Now) -> Self {
+        let mut timers = Timers::default();
+        timers.arm(Timer::Sync, now.mono + config.sync_interval);
+        Self {
+            config,
+            boot,
+            rng: Rng::new(seed),
+            now,
+            hlc: Hlc::default(),
+            session: Session::default(),
+            members: Members::new(boot),
+            children: Children::default(),
+            moves: Moves::default(),
+            publisher: Publisher::default(),
+            outbox: Outbox::default(),
+            clients: Clients::default(),
+            departure: Departure::default(),
+            timers,
+            last_run: RunId::default(),
+            outputs: VecDeque::new(),
+        }
     }
 
     /// Takes an input. Total: any input in any state, never panics, never blocks.
-    pub fn handle(&mut self, _now: Now, _input: Input) {}
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = Now { mono: self.now.mono.max(now.mono), wall: now.wall };
+        self.fire_timers();
+        match input {
+            Input::Timeout => {}
+            Input::Joined { me, capabilities } => self.on_joined(me, capabilities),
+            Input::Membership(event) => self.on_membership(event),
+            Input::Answer(request, answer) => self.on_answer(request, answer),
+            Input::Client(request, asked) => self.on_client(request, asked),
+            Input::ChildReady { child, run, endpoint } => self.on_ready(&child, run, endpoint),
+            Input::ChildExited { child, run, end } => self.on_exited(&child, run, end),
+            Input::ChildStuck { child, run } => self.on_stuck(&child, run),
+            Input::Shutdown => self.on_shutdown(),
+        }
+        self.reconcile();
+        self.continue_departure();
+        self.flush();
+        self.tell_observers();
+    }
 
-    /// The next effect; to be drained fully after each `handle`.
+    /// The next effect; to be drained fully after each `handle`, in order.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
     /// The earliest deadline; firing early or late is legal.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        None
+        self.timers.next()
     }
 
     /// A read-only look.
-    pub fn inspect(&self) -> Inspect<'_> {
-        Inspect(self)
+    pub const fn inspect(&self) -> Inspect<'_> {
+        Inspect::new(self)
     }
 
-    /// Checks the node's own laws (S12).
-    ///
-    /// # Errors
-    /// The first that is broken.
-    pub fn check_invariants(&self) -> Result<(), Violation> {
-        Ok(())
+    fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
     }
-}
 
-impl Inspect<'_> {
-    /// Who this member is, once joined.
-    pub fn me(&self) -> Option<&MemberId> {
-        None
+    fn tell(&mut self, event: Event) {
+        self.emit(Output::Event(event));
     }
-    /// Whether the first snapshot was read, enough members were seen, and views have settled once.
-    pub fn is_ready(&self) -> bool {
-        false
+
+    /// Something that cannot be: told, and the safe choice taken by the caller.
+    fn bug(&mut self, what: &str) {
+        debug_assert!(false, "{what}");
+        self.tell(Event::Bug { what: what.to_owned() });
     }
-    /// The backend's health.
-    pub fn health(&self) -> &Health {
-        &Health::Healthy
+
+    fn fire_timers(&mut self) {
+        while let Some(timer) = self.timers.pop_due(self.now.mono) {
+            match timer {
+                Timer::Sync => self.on_sync(),
+                Timer::Settle => self.try_settle(),
+                Timer::MassLoss => self.end_mass_loss(),
+                Timer::Retry => {
+                    self.outbox.retry();
+                    self.publisher.resume();
+                }
+                Timer::Child(id) => self.on_child_due(&id),
+                Timer::Request(request) => self.on_request_overdue(request),
+                Timer::Leaving => self.on_departure_due(),
+            }
+        }
     }
-    /// The members, by name.
-    pub fn members(&self) -> Vec<MemberView> {
-        Vec::new()
-    }
-    /// The children, by id.
-    pub fn children(&self, _listing: Listing) -> Vec<ChildInfo> {
-        Vec::new()
-    }
-    /// One child; `None` where it is not listed.
-    pub fn child(&self, _id: &ChildId) -> Option<ChildInfo> {
-        None
-    }
-    /// The number of listed children.
-    pub fn count(&self) -> usize {
-        0
-    }
-    /// Why a child is where it is.
-    pub fn explain(&self, _id: &ChildId) -> Option<Explanation> {
-        None
-    }
-    /// What a member's departure would do.
-    pub fn plan_leave(&self, _member: &MemberName) -> Option<LeavePlan> {
-        None
-    }
-    /// The member that placement names for a child.
-    pub fn owner(&self, _id: &ChildId) -> Option<&MemberId> {
-        None
-    }
-    /// The place of a child's spec record in R2's order, and whether it is a live, uncompleted spec.
-    pub fn record(&self, _id: &ChildId) -> Option<(Stamp, bool)> {
-        None
-    }
-    /// This member's view (R6).
-    pub fn view(&self) -> Option<&View> {
-        None
-    }
-    /// A digest over all spec records, equal on members that agree (L3).
-    pub fn specs_digest(&self) -> u64 {
-        0
+
+    /// The safety net: looks at a slice of all children, whether or not anything bears on them.
+    fn on_sync(&mut self) {
+        self.timers.arm(Timer::Sync, self.now.mono + self.config.sync_interval);
+        self.children.sweep(SWEEP);
+        self.children.unblock();
     }
 }

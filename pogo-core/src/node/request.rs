@@ -79,6 +79,8 @@ pub enum Started {
     Accepted,
     /// The child is present with the same spec; nothing was written.
     AlreadyPresent(ChildInfo),
+    /// An initial child that was terminated or has completed; nothing was written (R20).
+    NotWanted,
 }
 
 /// An accepted terminate.

@@ -1,0 +1,127 @@
+//! What keeps a member from starting children (R6, R12, R22), and the opening of those gates.
+
+use super::{
+    Node,
+    inspect::PendingReason,
+    plan::{Leaving, Scene},
+    timers::Timer,
+};
+use crate::membership::{Health, MemberStatus};
+
+impl Node {
+    /// What a plan looks at.
+    pub(super) fn scene(&self) -> Scene<'_> {
+        let takeover_gate = self.takeover_gate();
+        Scene {
+            me: self.boot,
+            now: self.now.mono,
+            config: &self.config,
+            members: &self.members,
+            orphan_gate: takeover_gate.clone().or_else(|| self.orphan_gate()),
+            takeover_gate,
+            leaving: self.departure.leaving(),
+            cordoned: self.session.cordoned,
+        }
+    }
+
+    fn takeover_gate(&self) -> Option<PendingReason> {
+        if !self.session.is_live() {
+            return Some(PendingReason::Joining);
+        }
+        let want = self.config.min_members.get();
+        if self.members.most_seen() < want as usize {
+            let have = u32::try_from(self.members.active().count()).unwrap_or(u32::MAX);
+            return Some(PendingReason::WaitingForMembers { have, want });
+        }
+        None
+    }
+
+    fn orphan_gate(&self) -> Option<PendingReason> {
+        if self.session.mass_loss {
+            Some(PendingReason::MassLoss)
+        } else if self.members.is_settling() {
+            Some(PendingReason::ViewSettling)
+        } else {
+            None
+        }
+    }
+
+    /// Starts of unreported children wait from now on (R6).
+    pub(super) fn begin_settling(&mut self) {
+        let from_backend = self.session.capabilities.as_ref().map(|it| it.view_settle);
+        let Some(settle) = self.config.view_settle.or(from_backend) else { return };
+        let until = self.members.begin_settling(self.now.mono, settle);
+        self.timers.arm(Timer::Settle, until);
+    }
+
+    pub(super) fn try_settle(&mut self) {
+        if self.session.is_live() && self.members.try_settle(self.now.mono) {
+            self.timers.disarm(&Timer::Settle);
+            self.session.settled_once = true;
+            self.children.unblock();
+        } else if self.members.is_settling() && !self.session.is_live() {
+            // The session's end interrupted it; the next one begins anew.
+            self.timers.disarm(&Timer::Settle);
+        }
+    }
+
+    /// Holds reassignment where half of the members went at once after a degraded spell (R22).
+    pub(super) fn note_loss(&mut self) {
+        let Some(window) = self.session.capabilities.as_ref().map(|it| it.detection) else {
+            return;
+        };
+        let now = self.now.mono;
+        let recently = self.session.degraded_at.is_some_and(|at| now.since(at) <= window)
+            || matches!(self.session.health, Health::Degraded { .. });
+        if recently && self.members.len() * 2 < self.session.members_when_degraded {
+            self.session.mass_loss = true;
+            self.timers.arm(Timer::MassLoss, now + window);
+        }
+    }
+
+    pub(super) fn end_mass_loss(&mut self) {
+        self.session.mass_loss = false;
+        self.children.unblock();
+    }
+
+    pub(super) fn on_health(&mut self, health: Health) {
+        if self.session.health == health {
+            return;
+        }
+        let was_healthy = self.session.health == Health::Healthy;
+        if was_healthy {
+            self.session.members_when_degraded = self.members.len();
+        } else {
+            self.session.degraded_at = Some(self.now.mono);
+        }
+        self.session.health = health.clone();
+        self.tell(super::Event::Health { health });
+    }
+
+    /// Takes a change of this member's own status, first for itself, then for the others.
+    pub(super) fn set_my_status(&mut self, status: MemberStatus) {
+        let Some(me) = self.session.me.clone() else { return };
+        let info = crate::membership::MemberInfo {
+            id: me,
+            status,
+            metadata: std::sync::Arc::new(self.config.metadata.clone()),
+        };
+        self.publisher.set_status(status);
+        self.on_member_info(info);
+    }
+
+    /// Takes a cordon of this member.
+    pub(super) fn set_cordoned(&mut self, cordoned: bool) {
+        if self.session.cordoned == cordoned {
+            return;
+        }
+        self.session.cordoned = cordoned;
+        let view = self.members.view(cordoned);
+        self.on_member_view(self.boot, Some(view));
+        self.publisher.view_changed();
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.departure.leaving() != Leaving::No
+    }
+}

@@ -1,0 +1,116 @@
+//! Owned records of other members: reports, wants and views.
+
+use super::{
+    Node,
+    wire::{Garbage, OwnedKey, Report, ReportPhase, ViewRecord, from_packed},
+};
+use crate::{
+    id::{BootId, ChildId, MemberId},
+    membership::{DownReason, Gone, OwnedUpdate},
+};
+
+impl Node {
+    /// Takes a batch whole before anything is decided: what it says together is true together.
+    pub(super) fn on_owned(&mut self, member: &MemberId, updates: Vec<OwnedUpdate>) {
+        if member.boot == self.boot || !self.members.is_live(member.boot) {
+            return;
+        }
+        for update in updates {
+            if let Err(garbage) = self.on_owned_update(member.boot, &update) {
+                self.drop_garbage(&update.key, &garbage);
+            }
+        }
+    }
+
+    fn on_owned_update(&mut self, by: BootId, update: &OwnedUpdate) -> Result<(), Garbage> {
+        match OwnedKey::parse(&update.key)? {
+            OwnedKey::Report(id) => {
+                let report: Option<Report> =
+                    update.value.as_ref().map(|bytes| from_packed(bytes)).transpose()?;
+                self.on_report(&id, by, report);
+            }
+            OwnedKey::Want(id) => {
+                if let Some(member) = self.members.get_mut(by) {
+                    if update.value.is_some() {
+                        member.wants.insert(id.clone());
+                    } else {
+                        member.wants.remove(&id);
+                    }
+                }
+                self.children.revisit(&id);
+            }
+            OwnedKey::View => {
+                let view: Option<ViewRecord> =
+                    update.value.as_ref().map(|bytes| from_packed(bytes)).transpose()?;
+                self.on_member_view(by, view);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_report(&mut self, id: &ChildId, by: BootId, report: Option<Report>) {
+        let Some(member) = self.members.get_mut(by) else { return };
+        if report.is_some() {
+            member.reports.insert(id.clone());
+        } else {
+            member.reports.remove(id);
+        }
+        self.children.set_report(id, by, report, self.now.mono);
+    }
+
+    /// The member that reported `id` is gone.
+    pub(super) fn on_reporter_down(&mut self, id: &ChildId, boot: BootId, reason: DownReason) {
+        let now = self.now.mono;
+        let crashed = reason != DownReason::Left;
+        let window = self.session.capabilities.as_ref().map(|it| it.detection).unwrap_or_default();
+        let delay = self.config.failover_delay;
+        if let Some(child) = self.children.edit(id) {
+            if let Some(seen) = child.report_by(boot) {
+                // When it died is known no better than detection is quick.
+                let fresh = now.since(seen.since) <= std::time::Duration::from_secs(1) + window;
+                let starting = match seen.report.phase {
+                    ReportPhase::Starting => true,
+                    ReportPhase::Running => fresh,
+                    ReportPhase::Stopping
+                    | ReportPhase::Moving { .. }
+                    | ReportPhase::Backoff { .. }
+                    | ReportPhase::Quarantined { .. }
+                    | ReportPhase::Stuck
+                    | ReportPhase::Released { .. }
+                    | ReportPhase::Done => false,
+                };
+                if crashed && starting {
+                    child.strikes.insert(boot);
+                }
+            }
+            if crashed && !delay.is_zero() {
+                child.not_before = Some(now + delay);
+            }
+        }
+        self.children.set_report(id, boot, None, now);
+    }
+
+    /// Drops what a snapshot no longer names of a live member.
+    pub(super) fn sweep_owned(&mut self, boot: BootId, gone: &Gone) {
+        let Some(member) = self.members.get(boot) else { return };
+        let reports: Vec<_> = member.reports.iter().cloned().collect();
+        let wants: Vec<_> = member.wants.iter().cloned().collect();
+        let has_view = member.view.is_some();
+        for id in reports {
+            if gone.owned(boot, &OwnedKey::Report(id.clone()).to_key()) {
+                self.on_report(&id, boot, None);
+            }
+        }
+        for id in wants {
+            if gone.owned(boot, &OwnedKey::Want(id.clone()).to_key()) {
+                if let Some(member) = self.members.get_mut(boot) {
+                    member.wants.remove(&id);
+                }
+                self.children.revisit(&id);
+            }
+        }
+        if has_view && gone.owned(boot, &OwnedKey::View.to_key()) {
+            self.on_member_view(boot, None);
+        }
+    }
+}

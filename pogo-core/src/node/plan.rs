@@ -1,0 +1,368 @@
+//! The decision: from what is desired and what is reported to the one next step of a child.
+//!
+//! Pure, and level-triggered: it is given the picture and no reason, so it gives the same answer
+//! however the picture came about, and running it again changes nothing.
+
+use super::{
+    child::{Child, Desired, Local, Phase, Seen, StopCause},
+    config::Config,
+    inspect::PendingReason,
+    members::Members,
+    survivor::yields_to,
+    wire::ReportPhase,
+};
+use crate::{
+    id::{BootId, ChildId},
+    record::Version,
+    spec::{ChildSpec, Handover, Restart},
+    time::Timestamp,
+};
+
+/// What a plan may look at besides the child.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) me: BootId,
+    pub(super) now: Timestamp,
+    pub(super) config: &'a Config,
+    pub(super) members: &'a Members,
+    /// Why this member starts nothing that nobody reports, if so (R6, R12, R22).
+    pub(super) orphan_gate: Option<PendingReason>,
+    /// Why this member takes nothing over, if so.
+    pub(super) takeover_gate: Option<PendingReason>,
+    pub(super) leaving: Leaving,
+    pub(super) cordoned: bool,
+}
+
+/// Whether this member is about to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    No,
+    /// Its children move away (R23).
+    Drain,
+    /// Its children stop.
+    Now,
+}
+
+/// The one next step of a child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// All is as it should be.
+    Nothing,
+    /// Look again then.
+    WaitUntil(Timestamp),
+    /// A gate is closed; look again when it opens.
+    Blocked(PendingReason),
+    /// Begin an instance.
+    Prepare,
+    /// Its run may begin.
+    Launch,
+    /// Its delay is over: begin another attempt.
+    Retry,
+    /// Ask its holder for it (R7).
+    Want,
+    /// Its temporary run is over (R5).
+    MarkDone,
+    /// Tell its run to stop.
+    Stop(StopCause),
+    /// Give it up, no run being there (R7).
+    Release { to: BootId },
+    /// Drop what is left of it here.
+    Drop(DropWhy),
+    /// It has been healthy long enough (R11).
+    ClearFailures,
+}
+
+/// Why what is left of an instance is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DropWhy {
+    NotWanted,
+    OtherVersion,
+    TakenUp,
+    NotTakenUp,
+    Superseded,
+    NobodyEligible,
+    Leaving,
+    DoneTold,
+}
+
+/// The next step of `child`.
+pub(super) fn plan(id: &ChildId, child: &Child, scene: &Scene<'_>) -> Step {
+    match (child.wanted(), &child.local) {
+        (None, None) => Step::Nothing,
+        (None, Some(local)) => plan_unwanted(local, scene),
+        (Some((_, version)), Some(local)) if local.version != version => {
+            plan_other_version(child, local)
+        }
+        (Some((spec, _)), Some(local)) => plan_local(id, child, spec, local, scene),
+        (Some((spec, version)), None) => plan_absent(child, spec, version, scene),
+    }
+}
+
+/// It was terminated, is complete, or its record is gone.
+fn plan_unwanted(local: &Local, scene: &Scene<'_>) -> Step {
+    match &local.phase {
+        Phase::Starting { .. } | Phase::Running { .. } => Step::Stop(StopCause::Terminated),
+        Phase::Stopping { .. }
+        | Phase::Exporting { .. }
+        | Phase::Unclaiming { .. }
+        | Phase::Stuck { .. }
+        | Phase::Done { until: None } => Step::Nothing,
+        Phase::Done { until: Some(until) } if *until > scene.now => Step::WaitUntil(*until),
+        Phase::Done { .. } => Step::Drop(DropWhy::DoneTold),
+        Phase::Preparing(_)
+        | Phase::Backoff { .. }
+        | Phase::Quarantined { .. }
+        | Phase::Released { .. } => Step::Drop(DropWhy::NotWanted),
+    }
+}
+
+/// The instance runs another version than the one desired.
+fn plan_other_version(child: &Child, local: &Local) -> Step {
+    match &local.phase {
+        Phase::Starting { .. } | Phase::Running { .. } => {
+            let same_spec = child.wanted().is_some_and(|(spec, _)| **spec == *local.spec);
+            Step::Stop(if same_spec { StopCause::RestartAsked } else { StopCause::Replaced })
+        }
+        Phase::Stopping { .. }
+        | Phase::Exporting { .. }
+        | Phase::Unclaiming { .. }
+        | Phase::Stuck { .. } => Step::Nothing,
+        // The state of a released one is still good for the new version.
+        Phase::Preparing(_)
+        | Phase::Backoff { .. }
+        | Phase::Quarantined { .. }
+        | Phase::Released { .. }
+        | Phase::Done { .. } => Step::Drop(DropWhy::OtherVersion),
+    }
+}
+
+/// The instance runs the desired version.
+fn plan_local(
+    id: &ChildId,
+    child: &Child,
+    spec: &ChildSpec,
+    local: &Local,
+    scene: &Scene<'_>,
+) -> Step {
+    match &local.phase {
+        Phase::Stopping { .. }
+        | Phase::Exporting { .. }
+        | Phase::Unclaiming { .. }
+        | Phase::Stuck { .. }
+        | Phase::Done { .. } => return Step::Nothing,
+        Phase::Released { to, until, .. } => {
+            return plan_released(child, *to, *until, scene);
+        }
+        Phase::Preparing(_)
+        | Phase::Starting { .. }
+        | Phase::Running { .. }
+        | Phase::Backoff { .. }
+        | Phase::Quarantined { .. } => {}
+    }
+    if scene.leaving == Leaving::Now {
+        return plan_leave(local);
+    }
+    let spent_by = child.desired.as_ref().and_then(Desired::spent_by);
+    if matches!(local.phase, Phase::Preparing(_)) && spent_by.is_some_and(|by| by != scene.me) {
+        return Step::Drop(DropWhy::Superseded);
+    }
+    if let Some(better) = yields_to(child, local, scene) {
+        return plan_yield(child, spec, local, better);
+    }
+    if let Some(step) = plan_move(id, child, spec, local, scene) {
+        return step;
+    }
+    plan_due(child, local, scene)
+}
+
+fn plan_leave(local: &Local) -> Step {
+    match local.run {
+        Some(_) => Step::Stop(StopCause::SupervisorStopped),
+        None => Step::Drop(DropWhy::Leaving),
+    }
+}
+
+fn plan_released(child: &Child, to: BootId, until: Timestamp, scene: &Scene<'_>) -> Step {
+    let taken_up = child.report_by(to).is_some_and(Seen::is_holder);
+    if taken_up {
+        Step::Drop(DropWhy::TakenUp)
+    } else if until <= scene.now || !scene.members.is_live(to) {
+        Step::Drop(DropWhy::NotTakenUp)
+    } else {
+        Step::WaitUntil(until)
+    }
+}
+
+/// Another instance survives (R8); in a start-first move that is how the old one ends (R7).
+fn plan_yield(child: &Child, spec: &ChildSpec, local: &Local, better: &Seen) -> Step {
+    if local.run.is_none() {
+        return Step::Drop(DropWhy::Superseded);
+    }
+    let newer = better.report.version > local.version;
+    let is_move = spec.handover == Handover::StartFirst && child.owner == Some(better.by);
+    Step::Stop(match (newer, is_move) {
+        (true, _) => StopCause::Replaced,
+        (false, true) => StopCause::Moving { to: better.by },
+        (false, false) => StopCause::Superseded { by: better.by },
+    })
+}
+
+/// The child belongs elsewhere (R7, R23).
+fn plan_move(
+    id: &ChildId,
+    child: &Child,
+    spec: &ChildSpec,
+    local: &Local,
+    scene: &Scene<'_>,
+) -> Option<Step> {
+    let draining = scene.leaving == Leaving::Drain;
+    match child.owner {
+        Some(owner) if owner == scene.me => None,
+        // A cordon keeps what is there.
+        _ if scene.cordoned && !draining => None,
+        _ if spec.restart == Restart::Temporary => None,
+        Some(to) if scene.members.wants(to, id) => {
+            if local.run.is_none() {
+                Some(Step::Release { to })
+            } else if spec.handover == Handover::StopFirst {
+                Some(Step::Stop(StopCause::Moving { to }))
+            } else {
+                None
+            }
+        }
+        Some(_) => None,
+        None if !draining => None,
+        None if local.run.is_some() => Some(Step::Stop(StopCause::NobodyEligible)),
+        None => Some(Step::Drop(DropWhy::NobodyEligible)),
+    }
+}
+
+/// The instance stays; its own deadlines are what is left.
+fn plan_due(child: &Child, local: &Local, scene: &Scene<'_>) -> Step {
+    match &local.phase {
+        Phase::Preparing(needs) if needs.is_met() => Step::Launch,
+        Phase::Starting { since } => {
+            let until = *since + scene.config.start_timeout;
+            if until <= scene.now {
+                Step::Stop(StopCause::StartTimeout)
+            } else {
+                Step::WaitUntil(until)
+            }
+        }
+        Phase::Running { .. } if local.failures.is_clear() && child.strikes.is_empty() => {
+            Step::Nothing
+        }
+        Phase::Running { since } => {
+            let stable = *since + scene.config.restart.window;
+            if stable <= scene.now { Step::ClearFailures } else { Step::WaitUntil(stable) }
+        }
+        Phase::Backoff { until } | Phase::Quarantined { until } => {
+            if *until <= scene.now {
+                Step::Retry
+            } else {
+                Step::WaitUntil(*until)
+            }
+        }
+        Phase::Preparing(_)
+        | Phase::Stopping { .. }
+        | Phase::Exporting { .. }
+        | Phase::Unclaiming { .. }
+        | Phase::Released { .. }
+        | Phase::Done { .. }
+        | Phase::Stuck { .. } => Step::Nothing,
+    }
+}
+
+/// The child is desired and nothing of it is here.
+fn plan_absent(child: &Child, spec: &ChildSpec, version: Version, scene: &Scene<'_>) -> Step {
+    if spec.restart == Restart::Temporary
+        && let Some(boot) = child.desired.as_ref().and_then(Desired::spent_by)
+    {
+        let ended_here = boot == scene.me;
+        return if ended_here { Step::MarkDone } else { Step::Nothing };
+    }
+    if child.owner != Some(scene.me) || scene.leaving != Leaving::No {
+        return Step::Nothing;
+    }
+    if let Some(gate) = &scene.takeover_gate {
+        return Step::Blocked(gate.clone());
+    }
+    match standing(child, version, scene) {
+        Standing::Held(holder) => plan_held(spec, holder, scene),
+        Standing::Completing => Step::Nothing,
+        Standing::ReleasedElsewhere(until) => Step::WaitUntil(until),
+        Standing::ReleasedToMe => Step::Prepare,
+        Standing::Orphan => plan_orphan(child, scene),
+    }
+}
+
+/// What the reports say of a child that is not here.
+enum Standing<'a> {
+    Held(&'a Seen),
+    Completing,
+    ReleasedElsewhere(Timestamp),
+    ReleasedToMe,
+    Orphan,
+}
+
+fn standing<'a>(child: &'a Child, version: Version, scene: &Scene<'_>) -> Standing<'a> {
+    let mut standing = Standing::Orphan;
+    for seen in &child.reports {
+        match &seen.report.phase {
+            ReportPhase::Done if seen.report.version == version => return Standing::Completing,
+            // The completion of a former version bears on nothing.
+            ReportPhase::Done => {}
+            ReportPhase::Released { to, .. } if *to == scene.me => {
+                standing = Standing::ReleasedToMe;
+            }
+            ReportPhase::Released { to, .. } => {
+                let until = seen.since + scene.config.handover_timeout;
+                if scene.members.is_live(*to) && until > scene.now {
+                    return Standing::ReleasedElsewhere(until);
+                }
+            }
+            ReportPhase::Starting
+            | ReportPhase::Running
+            | ReportPhase::Stopping
+            | ReportPhase::Moving { .. }
+            | ReportPhase::Backoff { .. }
+            | ReportPhase::Quarantined { .. }
+            | ReportPhase::Stuck => return Standing::Held(seen),
+        }
+    }
+    standing
+}
+
+fn plan_held(spec: &ChildSpec, holder: &Seen, scene: &Scene<'_>) -> Step {
+    let member = scene.members.get(holder.by);
+    let keeps = member.is_some_and(|member| {
+        member.is_cordoned() && member.info.status == crate::membership::MemberStatus::Active
+    });
+    let stuck = matches!(holder.report.phase, ReportPhase::Stuck);
+    if keeps || stuck || spec.restart == Restart::Temporary {
+        return Step::Nothing;
+    }
+    // A move waits for views to settle like a start: it is a join's most common follower.
+    if let Some(gate) = &scene.orphan_gate {
+        return Step::Blocked(gate.clone());
+    }
+    if spec.handover == Handover::StartFirst && holder.is_running() {
+        Step::Prepare
+    } else {
+        Step::Want
+    }
+}
+
+fn plan_orphan(child: &Child, scene: &Scene<'_>) -> Step {
+    if let Some(gate) = &scene.orphan_gate {
+        return Step::Blocked(gate.clone());
+    }
+    match child.not_before {
+        Some(at) if at > scene.now => return Step::WaitUntil(at),
+        _ => {}
+    }
+    match &child.claim_held_by {
+        Some(by) => Step::Blocked(PendingReason::ClaimHeld { by: by.clone() }),
+        None => Step::Prepare,
+    }
+}

@@ -1,0 +1,317 @@
+//! From the decision to start a child to its readiness.
+//!
+//! A start may need several things first: its `Starting` report with the backend (R11), its one
+//! start marked as taken (R5), its claim (R18), its state (R9). They are asked for side by side.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Event, Node, Output, StartChild,
+    child::{Local, Needs, Phase, StopCause},
+    outbox::{Lookup, Purpose},
+    timers::Timer,
+    wire::{ReportPhase, StateRecord, from_packed, spec_key, state_key},
+};
+use crate::{
+    id::{BootId, ChildId, FencingToken, Lineage, MemberId, RunId},
+    membership::{Expect, Put},
+    record::{Record, Stage},
+    spec::Restart,
+};
+
+/// Members that may die while a child starts before it is quarantined (R11).
+const STRIKES: usize = 3;
+
+impl Node {
+    /// Begins an instance: asks for everything that its run needs.
+    pub(super) fn prepare(&mut self, id: &ChildId) {
+        let Some(child) = self.children.get(id) else { return };
+        let Some((spec, version)) = child.wanted() else { return };
+        let released = released_to(child, self.boot);
+        let mut local = Local::new(version, Arc::clone(spec), &self.config.restart);
+        if let Some(report) = released {
+            local.failures.inherit(report, self.now.mono);
+        }
+        local.inherited.clone_from(&child.carried);
+        let lineage = released.and_then(lineage_of).or(child.state);
+        let needs = Needs {
+            report: true,
+            spent: child.is_temporary(),
+            claim: self.is_strict(spec) && child.claim.is_none(),
+            state: local.inherited.is_none() && lineage.is_some(),
+            strikes: child.strikes.len() > child.strikes_recorded,
+        };
+        let struck_out = child.strikes.len() >= STRIKES;
+        if struck_out {
+            local.failures.last = format!("{STRIKES} members died while it started");
+        }
+        let until = self.now.mono + self.config.restart.quarantine_retry;
+        let quarantined = struck_out || local.failures.is_excessive(&self.config.restart);
+        local.phase =
+            if quarantined { Phase::Quarantined { until } } else { Phase::Preparing(needs) };
+        let wall = self.now.wall;
+        if let Some(child) = self.children.edit(id) {
+            child.note(wall, if quarantined { "quarantined" } else { "preparing" });
+            child.carried = None;
+            child.not_before = None;
+            child.claim_held_by = None;
+            child.local = Some(local);
+        }
+        self.children.index_local(id);
+        self.publisher.report_changed(id);
+        if needs.strikes {
+            self.put_strikes(id);
+        }
+        if !quarantined {
+            self.ask_for_needs(id, needs);
+        }
+    }
+
+    /// Begins another attempt of a child that is held here.
+    pub(super) fn prepare_again(&mut self, id: &ChildId) {
+        let Some(child) = self.children.get(id) else { return };
+        let Some(local) = &child.local else { return };
+        let lineage = child.state.filter(|_| !local.was_ready && local.inherited.is_none());
+        let needs = Needs {
+            spent: false,
+            // It has been reported all the while.
+            report: false,
+            claim: self.is_strict(&local.spec) && child.claim.is_none(),
+            state: lineage.is_some(),
+            strikes: false,
+        };
+        self.set_phase(id, Phase::Preparing(needs), "another attempt");
+        self.ask_for_needs(id, needs);
+    }
+
+    fn ask_for_needs(&mut self, id: &ChildId, needs: Needs) {
+        if needs.state {
+            self.outbox.get(state_key(id), Lookup::State(id.clone()));
+        }
+        if needs.claim && self.children.get(id).is_some_and(|child| !child.claim_releasing) {
+            self.outbox.acquire(id.clone());
+        }
+        if needs.spent {
+            self.take_the_one_start(id);
+        }
+    }
+
+    /// Marks the one start of a temporary child as taken (R5).
+    fn take_the_one_start(&mut self, id: &ChildId) {
+        let Some(record) = self.staged_record(id, Stage::Spent(self.boot)) else { return };
+        let expect = if self.session.has_compare_and_set() {
+            let version = record.stamp.version;
+            Expect::Exactly(crate::record::Stamp { version, stage: Stage::Live })
+        } else {
+            Expect::Newer
+        };
+        let put = Put { key: spec_key(id), record, expect };
+        self.outbox.put(put, Purpose::Spent(id.clone()));
+    }
+
+    pub(super) fn on_spent(&mut self, id: &ChildId, record: &Record) {
+        let version = record.stamp.version;
+        self.meet(id, |local, needs| {
+            if local == version {
+                needs.spent = false;
+            }
+        });
+    }
+
+    pub(super) fn on_strikes_told(&mut self, id: &ChildId) {
+        self.meet(id, |_, needs| needs.strikes = false);
+    }
+
+    pub(super) fn on_state_read(&mut self, id: &ChildId, record: Option<Record>) {
+        let Some(child) = self.children.get(id) else { return };
+        let expected = released_to(child, self.boot).and_then(lineage_of).or(child.state);
+        let value = record.and_then(|record| record.value);
+        let found = value.and_then(|bytes| from_packed::<StateRecord>(&bytes).ok());
+        let state = found.filter(|it| it.absorb_by.is_none() && Some(it.lineage) >= expected);
+        if state.is_none() && expected.is_some() {
+            let reason = "the backend does not have it".to_owned();
+            self.tell(Event::HandoverLost { id: id.clone(), reason });
+        }
+        if let Some(local) = self.children.edit(id).and_then(|child| child.local.as_mut())
+            && let Phase::Preparing(needs) = &mut local.phase
+        {
+            needs.state = false;
+            local.inherited = state.map(|it| it.state);
+        }
+    }
+
+    pub(super) fn on_claim_held(&mut self, id: &ChildId, token: FencingToken) {
+        let Some(child) = self.children.edit(id) else { return };
+        let former = child.claim.replace(token);
+        if former.is_some_and(|former| former != token) {
+            // It was lost and granted anew: the run still holds the former token.
+            self.lose_ownership(id);
+            return;
+        }
+        self.meet(id, |_, needs| needs.claim = false);
+        self.publisher.report_changed(id);
+    }
+
+    pub(super) fn on_claim_denied(&mut self, id: &ChildId, holder: &MemberId) {
+        let Some(child) = self.children.edit(id) else { return };
+        child.claim_held_by = Some(holder.name.clone());
+        let had_it = child.claim.is_some();
+        let prepares =
+            child.local.as_ref().is_some_and(|it| matches!(it.phase, Phase::Preparing(_)));
+        if had_it {
+            self.lose_ownership(id);
+        } else if prepares {
+            self.drop_local(id, "its claim is held elsewhere");
+        }
+        // `ClaimFree` tells sooner; this is for a feed that missed it.
+        let at = self.now.mono + self.config.sync_interval;
+        self.timers.arm(Timer::Child(id.clone()), at);
+    }
+
+    /// Claims were given back.
+    pub(super) fn on_released(&mut self, ids: &[ChildId]) {
+        for id in ids {
+            let Some(child) = self.children.edit(id) else { continue };
+            child.claim = None;
+            child.claim_releasing = false;
+            let Some(local) = &child.local else { continue };
+            match &local.phase {
+                Phase::Unclaiming { to, lineage } => {
+                    let (to, lineage) = (*to, *lineage);
+                    self.release(id, to, lineage);
+                }
+                Phase::Preparing(needs) if needs.claim => self.outbox.acquire(id.clone()),
+                Phase::Preparing(_)
+                | Phase::Starting { .. }
+                | Phase::Running { .. }
+                | Phase::Stopping { .. }
+                | Phase::Exporting { .. }
+                | Phase::Backoff { .. }
+                | Phase::Quarantined { .. }
+                | Phase::Released { .. }
+                | Phase::Done { .. }
+                | Phase::Stuck { .. } => {}
+            }
+        }
+    }
+
+    /// Takes note that a preparing instance has one need less.
+    fn meet(&mut self, id: &ChildId, met: impl FnOnce(crate::record::Version, &mut Needs)) {
+        let Some(child) = self.children.edit(id) else { return };
+        let Some(local) = &mut child.local else { return };
+        if let Phase::Preparing(needs) = &mut local.phase {
+            met(local.version, needs);
+        }
+    }
+
+    /// Begins the run.
+    pub(super) fn launch(&mut self, id: &ChildId) {
+        self.last_run = self.last_run.next();
+        let run = self.last_run;
+        let since = self.now.mono;
+        let wall = self.now.wall;
+        let Some(child) = self.children.edit(id) else { return };
+        child.note(wall, "started");
+        let token = child.claim;
+        let Some(local) = &mut child.local else { return };
+        local.run = Some(run);
+        local.attempt = local.attempt.saturating_add(1);
+        local.endpoint = None;
+        local.phase = Phase::Starting { since };
+        let attempt = local.attempt;
+        let start = StartChild {
+            child: id.clone(),
+            run,
+            spec: Arc::clone(&local.spec),
+            attempt,
+            inherited: local.inherited.clone(),
+            token,
+        };
+        self.emit(Output::StartChild(start));
+        self.tell(Event::RunStarted { id: id.clone(), run, attempt });
+    }
+
+    pub(super) fn on_ready(&mut self, id: &ChildId, run: RunId, endpoint: Option<String>) {
+        let since = self.now.mono;
+        let Some(child) = self.children.edit(id) else { return };
+        let Some(local) = &mut child.local else { return };
+        if local.run != Some(run) || !matches!(local.phase, Phase::Starting { .. }) {
+            return;
+        }
+        local.endpoint = endpoint;
+        local.inherited = None;
+        local.was_ready = true;
+        let used = child.state.take();
+        self.set_phase(id, Phase::Running { since }, "ready");
+        if used.is_some() {
+            // From its first `ready` on the state is the child's own (R9).
+            self.put_fact(state_key(id), None);
+        }
+    }
+
+    pub(super) fn on_stuck(&mut self, id: &ChildId, run: RunId) {
+        let Some(local) = self.children.get(id).and_then(|child| child.local.as_ref()) else {
+            return;
+        };
+        if local.run != Some(run) {
+            return;
+        }
+        if let Phase::Stopping { cause } = &local.phase {
+            let cause: StopCause = cause.clone();
+            self.set_phase(id, Phase::Stuck { cause }, "stuck: aborted, but it blocks its thread");
+        }
+        self.rejoin_when_clear();
+    }
+
+    /// The delay before the next attempt of a failing child.
+    pub(super) fn retry_at(&mut self, id: &ChildId) -> crate::time::Timestamp {
+        let random = self.rng.next();
+        let now = self.now.mono;
+        self.children
+            .get_mut(id)
+            .and_then(|child| child.local.as_mut())
+            .map_or(now, |local| now + local.failures.backoff.next_delay(random))
+    }
+
+    /// Quarantined children are tried again after this time, spread so that they do not all come
+    /// at once.
+    pub(super) fn quarantine_until(&mut self) -> crate::time::Timestamp {
+        let full = self.config.restart.quarantine_retry;
+        let spread = u64::try_from((full / 4).as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
+        self.now.mono + full + Duration::from_nanos(self.rng.next() % spread)
+    }
+}
+
+/// The report that gives the child to `me`, if one does.
+fn released_to(child: &super::child::Child, me: BootId) -> Option<&super::wire::Report> {
+    child
+        .reports
+        .iter()
+        .map(|seen| &seen.report)
+        .filter(|report| matches!(report.phase, ReportPhase::Released { to, .. } if to == me))
+        .max_by_key(|report| lineage_of(report))
+}
+
+const fn lineage_of(report: &super::wire::Report) -> Option<Lineage> {
+    match &report.phase {
+        ReportPhase::Released { lineage, .. } => *lineage,
+        ReportPhase::Starting
+        | ReportPhase::Running
+        | ReportPhase::Stopping
+        | ReportPhase::Moving { .. }
+        | ReportPhase::Backoff { .. }
+        | ReportPhase::Quarantined { .. }
+        | ReportPhase::Stuck
+        | ReportPhase::Done => None,
+    }
+}
+
+/// Whether the end of a run completes the child (R4).
+pub(super) fn completes(restart: Restart, normal: bool, finished: bool) -> bool {
+    finished
+        || match restart {
+            Restart::Permanent => false,
+            Restart::Transient => normal,
+            Restart::Temporary => true,
+        }
+}

@@ -1,0 +1,188 @@
+//! Carrying out the step that a plan names.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Event, Node, Output,
+    child::{Phase, StopCause},
+    plan::{DropWhy, Step, plan},
+    timers::Timer,
+};
+use crate::{id::ChildId, spec::Shutdown};
+
+/// Planned moves towards this member: those asked for, and those that wait for room (R7).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Moves {
+    wanted: BTreeSet<ChildId>,
+    waiting: BTreeSet<ChildId>,
+}
+
+impl Moves {
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &ChildId> {
+        self.wanted.iter()
+    }
+}
+
+impl Node {
+    /// Looks at every child that something bore on, until nothing is left to do.
+    pub(super) fn reconcile(&mut self) {
+        // Each child settles in a handful of steps; more is a fault that must not hang the member.
+        let mut budget = 1_000 + 16 * self.children.len();
+        while let Some(id) = self.children.pop_dirty() {
+            let Some(child) = self.children.get(&id) else { continue };
+            let step = plan(&id, child, &self.scene());
+            self.apply(&id, step);
+            budget -= 1;
+            if budget == 0 {
+                self.bug("reconcile does not come to an end");
+                return;
+            }
+        }
+    }
+
+    fn apply(&mut self, id: &ChildId, step: Step) {
+        self.apply_want(id, step == Step::Want);
+        match step {
+            Step::Nothing | Step::Want => {}
+            Step::WaitUntil(at) => self.timers.arm(Timer::Child(id.clone()), at),
+            Step::Blocked(_) => self.children.block(id),
+            Step::Prepare => self.prepare(id),
+            Step::Launch => self.launch(id),
+            Step::Retry => self.prepare_again(id),
+            Step::MarkDone => self.complete(id),
+            Step::Stop(cause) => self.stop(id, cause),
+            Step::Release { to } => self.begin_release(id, to, None),
+            Step::Drop(why) => self.apply_drop(id, why),
+            Step::ClearFailures => self.clear_failures(id),
+        }
+        self.apply_claim(id);
+        self.children.forget_blank(id);
+    }
+
+    /// Asks for the child, or asks no more.
+    fn apply_want(&mut self, id: &ChildId, want: bool) {
+        if want == self.moves.wanted.contains(id) {
+            self.moves.waiting.remove(id);
+            return;
+        }
+        if want && self.moves.wanted.len() >= self.config.max_moves.get() as usize {
+            self.moves.waiting.insert(id.clone());
+            return;
+        }
+        self.moves.waiting.remove(id);
+        if want {
+            self.moves.wanted.insert(id.clone());
+        } else {
+            self.moves.wanted.remove(id);
+            if let Some(next) = self.moves.waiting.pop_first() {
+                self.children.revisit(&next);
+            }
+        }
+        if let Some(child) = self.children.get_mut(id) {
+            child.wanted_here = want;
+        }
+        self.publisher.want_changed(id);
+    }
+
+    /// A claim without an instance is given back (R25).
+    fn apply_claim(&mut self, id: &ChildId) {
+        let Some(child) = self.children.get_mut(id) else { return };
+        if child.local.is_none() && child.claim.is_some() {
+            child.claim = None;
+            child.claim_releasing = true;
+            self.outbox.release(id.clone());
+        }
+    }
+
+    fn apply_drop(&mut self, id: &ChildId, why: DropWhy) {
+        let note = match why {
+            DropWhy::NotWanted => "dropped: not wanted any more",
+            DropWhy::OtherVersion => "dropped: another spec version is desired",
+            DropWhy::TakenUp => {
+                self.departure.note_moved(id);
+                "taken up by another member"
+            }
+            DropWhy::NotTakenUp => "released, but not taken up",
+            DropWhy::Superseded => "dropped: another instance survives",
+            DropWhy::NobodyEligible => {
+                self.departure.note_stopped(id);
+                "dropped: nobody may run it"
+            }
+            DropWhy::Leaving => "dropped: this member leaves",
+            DropWhy::DoneTold => "completion told",
+        };
+        self.drop_local(id, note);
+    }
+
+    /// Nothing of the child is left here; whether it starts anew is decided afresh.
+    pub(super) fn drop_local(&mut self, id: &ChildId, note: &'static str) {
+        let wall = self.now.wall;
+        if let Some(child) = self.children.edit(id) {
+            child.note(wall, note);
+            child.local = None;
+        }
+        self.children.index_local(id);
+        self.publisher.report_changed(id);
+        self.timers.disarm(&Timer::Child(id.clone()));
+    }
+
+    /// Sets the phase of the local instance and has it reported.
+    pub(super) fn set_phase(&mut self, id: &ChildId, phase: Phase, note: &'static str) {
+        let wall = self.now.wall;
+        let Some(child) = self.children.edit(id) else { return };
+        child.note(wall, note);
+        if let Some(local) = &mut child.local {
+            local.phase = phase;
+        }
+        self.publisher.report_changed(id);
+    }
+
+    /// Tells the run to stop.
+    pub(super) fn stop(&mut self, id: &ChildId, cause: StopCause) {
+        let Some(child) = self.children.get(id) else { return };
+        let Some(local) = &child.local else { return };
+        let Some(run) = local.run else {
+            return self.bug("told to stop what does not run");
+        };
+        let shutdown = match cause {
+            StopCause::StartTimeout => Shutdown::Immediate,
+            StopCause::Terminated
+            | StopCause::Replaced
+            | StopCause::RestartAsked
+            | StopCause::Moving { .. }
+            | StopCause::NobodyEligible
+            | StopCause::Superseded { .. }
+            | StopCause::OwnershipLost
+            | StopCause::SupervisorStopped => local.spec.shutdown,
+        };
+        let reason = cause.reason(|boot| self.members.name(boot).cloned());
+        if let StopCause::Superseded { by } = &cause
+            && let Some(by) = self.members.name(*by).cloned()
+        {
+            self.tell(Event::Superseded { id: id.clone(), by });
+        }
+        self.set_phase(id, Phase::Stopping { cause }, "told to stop");
+        self.tell(Event::RunStopping { id: id.clone(), run, reason: reason.clone() });
+        self.emit(Output::StopChild { child: id.clone(), run, reason, shutdown });
+    }
+
+    fn clear_failures(&mut self, id: &ChildId) {
+        let Some(child) = self.children.edit(id) else { return };
+        if let Some(local) = &mut child.local {
+            local.failures.clear();
+        }
+        if !child.strikes.is_empty() {
+            child.strikes.clear();
+            self.put_strikes(id);
+        }
+        self.publisher.report_changed(id);
+    }
+
+    /// Some deadline of the child has come; the plan knows which.
+    pub(super) fn on_child_due(&mut self, id: &ChildId) {
+        if let Some(child) = self.children.edit(id) {
+            // Whether its claim is still held elsewhere, only asking tells.
+            child.claim_held_by = None;
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Which of two instances of one child survives (R8).
+//!
+//! Read from the two reports, never from the view: both sides of a healed division judge the same
+//! two reports and so name the same survivor. A running best never stops, so one always stays.
+
+use std::cmp::Ordering;
+
+use super::{
+    child::{Child, Local, Phase, Seen},
+    members::{Member, Members},
+    plan::Scene,
+    wire::ReportPhase,
+};
+use crate::{
+    id::BootId,
+    placement::{Candidate, ChildKey, precedes},
+    record::Version,
+    spec::Handover,
+};
+
+/// What R8 compares, the lowest member of the order last.
+#[derive(Debug, Clone, Copy)]
+struct Rank {
+    version: Version,
+    claim: bool,
+    by: BootId,
+}
+
+/// The report that this member's instance gives way to, if there is one.
+pub(super) fn yields_to<'a>(
+    child: &'a Child,
+    local: &Local,
+    scene: &Scene<'_>,
+) -> Option<&'a Seen> {
+    let mine = Rank { version: local.version, claim: child.claim.is_some(), by: scene.me };
+    child.reports.iter().find(|seen| {
+        let theirs =
+            Rank { version: seen.report.version, claim: seen.report.token.is_some(), by: seen.by };
+        let better = compare(child.key, theirs, mine, scene.members) == Ordering::Greater;
+        gives_way(child, local, seen, better, scene)
+    })
+}
+
+fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &Scene<'_>) -> bool {
+    if theirs.report.version < local.version || !theirs.is_holder() {
+        return false;
+    }
+    match &local.phase {
+        Phase::Running { .. } => theirs.is_running() && better,
+        Phase::Preparing(_) | Phase::Starting { .. } => {
+            // In a start-first move two instances are meant to be; the old one stops, not this.
+            let moving_here =
+                local.spec.handover == Handover::StartFirst && child.owner == Some(scene.me);
+            theirs.is_running() && (better || !moving_here)
+        }
+        Phase::Backoff { .. } | Phase::Quarantined { .. } => {
+            let alive = matches!(
+                theirs.report.phase,
+                ReportPhase::Starting
+                    | ReportPhase::Running
+                    | ReportPhase::Backoff { .. }
+                    | ReportPhase::Quarantined { .. }
+            );
+            theirs.is_running() || (alive && better)
+        }
+        Phase::Stopping { .. }
+        | Phase::Exporting { .. }
+        | Phase::Unclaiming { .. }
+        | Phase::Released { .. }
+        | Phase::Done { .. }
+        | Phase::Stuck { .. } => false,
+    }
+}
+
+fn compare(key: ChildKey, a: Rank, b: Rank, members: &Members) -> Ordering {
+    a.version
+        .cmp(&b.version)
+        .then(a.claim.cmp(&b.claim))
+        .then_with(|| by_placement(key, a.by, b.by, members))
+        .then(a.by.cmp(&b.by))
+}
+
+/// The holders' own names and weights decide, whether or not they may own anything just now.
+fn by_placement(key: ChildKey, a: BootId, b: BootId, members: &Members) -> Ordering {
+    let (Some(a), Some(b)) = (members.get(a), members.get(b)) else { return Ordering::Equal };
+    let (a, b) = (candidate(a), candidate(b));
+    if precedes(key, &a, &b) {
+        Ordering::Greater
+    } else if precedes(key, &b, &a) {
+        Ordering::Less
+    } else {
+        Ordering::Equal
+    }
+}
+
+fn candidate(member: &Member) -> Candidate<'_> {
+    Candidate::new(&member.info.id.name, member.info.metadata.weight)
+}
