@@ -23,6 +23,7 @@ mod error;
 mod events;
 mod kind;
 mod launch;
+mod listing;
 mod run;
 mod runs;
 mod session;

@@ -2,26 +2,18 @@
 
 use std::{fmt, future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    backend::Backends,
-    builder::Builder,
-    driver::Command,
-    error::{Stopped, WaitError},
-    events::{ChildWatch, Events},
+    backend::Backends, builder::Builder, driver::Command, error::Stopped, events::Events,
     kind::Kinds,
 };
 use crate::{
-    id::{ChildId, Kind, MemberName},
+    id::{ChildId, MemberName},
     node::{
-        ChildInfo, Drained, Explanation, Inspect, LeavePlan, Listing, MemberView, Reply, Request,
-        RequestError, StartChildError, StartMode, Started, Status, Terminated,
+        Drained, Reply, Request, RequestError, StartChildError, StartMode, Started, Terminated,
     },
-    spec::{ChildSpec, Labels},
+    spec::ChildSpec,
 };
 
 /// Whether the children of one request stand or fall together.
@@ -52,7 +44,7 @@ pub enum DrainOutcome {
 /// No method blocks. A future that is dropped before its end has perhaps handed its request over
 /// already; the request then still takes effect, and nobody hears the answer.
 pub struct Supervisor<B> {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     backends: PhantomData<fn() -> B>,
 }
 
@@ -168,138 +160,9 @@ impl<B> Supervisor<B> {
         result
     }
 
-    /// The children that this member runs, or those of the whole cluster as it sees them, by id.
-    ///
-    /// # Errors
-    /// [`Stopped`]. Reading changes nothing.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn which_children(&self, listing: Listing) -> Result<Vec<ChildInfo>, Stopped> {
-        self.read(move |node| node.children(listing)).await
-    }
-
-    /// The children of the whole cluster that are of `kind`, where one is given, and have all of
-    /// `labels`.
-    ///
-    /// # Errors
-    /// [`Stopped`]. Reading changes nothing.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn children_where(
-        &self,
-        kind: Option<&Kind>,
-        labels: &Labels,
-    ) -> Result<Vec<ChildInfo>, Stopped> {
-        let mut children = self.which_children(Listing::Global).await?;
-        children.retain(|child| {
-            kind.is_none_or(|kind| child.kind == *kind)
-                && labels.iter().all(|(label, value)| child.labels.get(label) == Some(value))
-        });
-        Ok(children)
-    }
-
-    /// The number of children in the cluster, as this member sees it.
-    ///
-    /// # Errors
-    /// [`Stopped`]. Reading changes nothing.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn count_children(&self) -> Result<usize, Stopped> {
-        self.read(|node| node.count()).await
-    }
-
-    /// One child; `None` where it is not listed.
-    ///
-    /// # Errors
-    /// [`Stopped`]. Reading changes nothing.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn lookup(&self, id: &ChildId) -> Result<Option<ChildInfo>, Stopped> {
-        let id = id.clone();
-        self.read(move |node| node.child(&id)).await
-    }
-
-    /// The latest value of one child from now on, present or not.
-    ///
-    /// # Errors
-    /// [`Stopped`]. Nothing is changed.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn watch(&self, id: &ChildId) -> Result<ChildWatch, Stopped> {
-        let id = id.clone();
-        self.inner.ask(|reply| Command::Watch(id, reply)).await.map(ChildWatch::new)
-    }
-
-    /// Waits until a child runs, and returns it as it then is.
-    ///
-    /// # Errors
-    /// [`WaitError`]. Nothing is changed.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn wait_running(
-        &self,
-        id: &ChildId,
-        within: Duration,
-    ) -> Result<ChildInfo, WaitError> {
-        self.wait_until(id, within, |child| child.filter(|child| child.status == Status::Running))
-            .await
-    }
-
-    /// Waits until a child is listed no more.
-    ///
-    /// # Errors
-    /// [`WaitError`]. Nothing is changed.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn wait_gone(&self, id: &ChildId, within: Duration) -> Result<(), WaitError> {
-        self.wait_until(id, within, |child| child.is_none().then_some(())).await
-    }
-
-    /// Why a child is where it is; `None` where it is not listed.
-    ///
-    /// # Errors
-    /// [`Stopped`]. Reading changes nothing.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn explain(&self, id: &ChildId) -> Result<Option<Explanation>, Stopped> {
-        let id = id.clone();
-        self.read(move |node| node.explain(&id)).await
-    }
-
-    /// What the departure of a member would do; `None` where no live member has the name.
-    ///
-    /// # Errors
-    /// [`Stopped`]. Reading changes nothing.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn plan_leave(&self, member: &MemberName) -> Result<Option<LeavePlan>, Stopped> {
-        let member = member.clone();
-        self.read(move |node| node.plan_leave(&member)).await
-    }
-
     /// The stream of events, a snapshot first.
     pub fn events(&self) -> Events {
         Events::new(self.inner.commands.downgrade())
-    }
-
-    /// The members as this one sees them, by name.
-    ///
-    /// # Errors
-    /// [`Stopped`]. Reading changes nothing.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn members(&self) -> Result<Vec<MemberView>, Stopped> {
-        self.read(|node| node.members()).await
     }
 
     /// Makes a member refuse new children; those that it has stay.
@@ -368,41 +231,6 @@ impl<B> Supervisor<B> {
         let Reply::Started(results) = reply else { return Err(unexpected(&reply).into()) };
         results.into_iter().next().unwrap_or_else(|| Err(RequestError::Stopping.into()))
     }
-
-    async fn wait_until<T>(
-        &self,
-        id: &ChildId,
-        within: Duration,
-        found: impl Fn(Option<ChildInfo>) -> Option<T>,
-    ) -> Result<T, WaitError> {
-        let mut child = self.watch(id).await?;
-        let seen = timeout(within, async {
-            while child.changed().await {
-                if let Some(found) = found(child.latest()) {
-                    return Some(found);
-                }
-            }
-            None
-        });
-        match seen.await {
-            Ok(Some(found)) => Ok(found),
-            Ok(None) => Err(Stopped.into()),
-            Err(_) => {
-                let last = child.latest().map(Box::new);
-                Err(WaitError::Timeout { id: id.clone(), within, last })
-            }
-        }
-    }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(Inspect<'_>) -> T + Send + 'static,
-    ) -> Result<T, Stopped> {
-        let command = |reply: oneshot::Sender<T>| {
-            Command::Read(Box::new(move |node| drop(reply.send(look(node)))))
-        };
-        self.inner.ask(command).await
-    }
 }
 
 impl Inner {
@@ -413,7 +241,8 @@ impl Inner {
             .map_err(|Stopped| RequestError::Stopping)
     }
 
-    fn ask<T>(
+    /// Gives the driver a command and waits for what it sends back.
+    pub(super) fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> impl Future<Output = Result<T, Stopped>> {
