@@ -28,6 +28,8 @@ mod run;
 mod runs;
 mod session;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod url;
 
 pub use self::{
