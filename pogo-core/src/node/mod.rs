@@ -214,3 +214,6 @@ impl Node {
         self.children.unblock();
     }
 }
+
+#[cfg(test)]
+mod tests;

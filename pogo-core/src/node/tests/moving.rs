@@ -1,0 +1,208 @@
+//! Moves, survivors and drains (R7, R8, R23).
+
+use super::*;
+use crate::{
+    id::Lineage,
+    node::wire::{StateRecord, state_key},
+    spec::Handover,
+};
+
+#[test]
+fn holder_releases_only_to_the_owner_that_wants_the_child() {
+    let mut solo = Solo::new();
+    let child = Solo::child_of("b");
+    solo.running(&child);
+    solo.join("b");
+    assert!(solo.stopped.is_empty(), "nobody asked for it yet");
+    solo.want("b", &child);
+    let to = MemberName::new("b").unwrap();
+    assert_eq!(solo.stopped.last().unwrap().2, StopReason::Moving { to: to.clone() });
+    assert_eq!(solo.status(&child), Some(Status::Moving { to }));
+    solo.exit(&child, ExitReason::Normal);
+    let released = ReportPhase::Released { to: boot("b"), lineage: None };
+    assert_eq!(solo.published(&child), Some(released));
+    solo.report("b", &child, ReportPhase::Starting);
+    assert_eq!(solo.published(&child), None, "taken up");
+}
+
+#[test]
+fn want_for_a_child_that_is_not_the_others_is_ignored() {
+    let mut solo = Solo::new();
+    let child = Solo::child_of("a");
+    solo.running(&child);
+    solo.join("b");
+    solo.want("b", &child);
+    assert!(solo.stopped.is_empty());
+}
+
+#[test]
+fn state_is_written_before_the_child_is_released() {
+    let mut solo = Solo::new();
+    let child = Solo::child_of("b");
+    solo.running(&child);
+    solo.join("b");
+    solo.want("b", &child);
+    let run = solo.run_of(&child);
+    let state = Some(bytes::Bytes::from_static(b"41"));
+    let end = RunEnd { reason: ExitReason::Normal, finished: false, state };
+    solo.input(Input::ChildExited { child: id(&child), run, end });
+    let lineage = Some(Lineage::new(1));
+    assert_eq!(solo.published(&child), Some(ReportPhase::Released { to: boot("b"), lineage }));
+    let record = solo.store.get(&state_key(&id(&child))).unwrap();
+    let state: StateRecord = wire::from_packed(record.value.as_ref().unwrap()).unwrap();
+    assert_eq!(&state.state[..], b"41");
+}
+
+#[test]
+fn owner_asks_the_holder_and_starts_with_its_state() {
+    let mut solo = Solo::new();
+    solo.join("b");
+    let child = Solo::child_of("a");
+    solo.event(membership::Event::MemberUp(info("c", MemberStatus::Joining)));
+    solo.event(membership::Event::MemberDown(member_id("c"), DownReason::Left));
+    // It runs on `b` before this member has it.
+    let donor = {
+        let mut donor = Solo::new();
+        donor.running(&child);
+        donor
+    };
+    let record = donor.store.into_iter().next().unwrap();
+    let version = record.1.stamp.version;
+    let running = |phase| {
+        to_packed(&Report { version, phase, restarts: 0, failures: 0, token: None, endpoint: None })
+            .unwrap()
+    };
+    let key = OwnedKey::Report(id(&child));
+    solo.owned("b", &key, Some(running(ReportPhase::Running)));
+    solo.event(membership::Event::Shared(vec![record]));
+    assert!(solo.wants(&child));
+    assert!(solo.started.is_empty());
+    let state = StateRecord {
+        lineage: Lineage::new(4),
+        absorb_by: None,
+        state: bytes::Bytes::from_static(b"7"),
+    };
+    let bytes = Some(to_packed(&state).unwrap());
+    let stamp = crate::record::Stamp {
+        version: crate::record::Version::of(99, boot("b"), bytes.as_deref()),
+        stage: crate::record::Stage::Live,
+    };
+    solo.store.insert(state_key(&id(&child)), Record { stamp, value: bytes });
+    let lineage = Some(Lineage::new(4));
+    solo.owned("b", &key, Some(running(ReportPhase::Released { to: boot("a"), lineage })));
+    assert_eq!(solo.started[0].inherited.as_deref(), Some(&b"7"[..]));
+    assert!(!solo.wants(&child), "it has been taken up");
+    solo.ready(&child);
+    assert_eq!(solo.store.get(&state_key(&id(&child))).unwrap().value, None, "used up");
+}
+
+#[test]
+fn running_best_never_stops_and_the_other_does() {
+    let mut solo = Solo::new();
+    let mine = Solo::child_of("a");
+    let theirs = Solo::child_of("b");
+    solo.running(&mine);
+    solo.running(&theirs);
+    solo.join("b");
+    solo.report("b", &mine, ReportPhase::Running);
+    assert!(solo.stopped.is_empty());
+    solo.report("b", &theirs, ReportPhase::Starting);
+    assert!(solo.stopped.is_empty(), "the better one does not run yet");
+    solo.report("b", &theirs, ReportPhase::Running);
+    let (child, _, reason) = solo.stopped.last().unwrap();
+    assert_eq!((child.as_str(), reason), (theirs.as_str(), &StopReason::Superseded));
+}
+
+#[test]
+fn start_first_move_stops_the_old_one_when_the_new_one_runs() {
+    let mut solo = Solo::new();
+    let child = Solo::child_of("b");
+    solo.start(spec(&child).handover(Handover::StartFirst)).unwrap();
+    solo.ready(&child);
+    solo.join("b");
+    solo.report("b", &child, ReportPhase::Starting);
+    assert!(solo.stopped.is_empty());
+    solo.report("b", &child, ReportPhase::Running);
+    let to = MemberName::new("b").unwrap();
+    assert_eq!(solo.stopped.last().unwrap().2, StopReason::Moving { to });
+}
+
+#[test]
+fn crash_of_the_holder_is_taken_over_without_waiting() {
+    let mut solo = Solo::new();
+    solo.join("b");
+    let child = Solo::child_of("b");
+    solo.start(spec(&child)).unwrap();
+    solo.report("b", &child, ReportPhase::Running);
+    solo.advance(Duration::from_secs(10));
+    solo.down("b", DownReason::Failed);
+    assert_eq!(solo.started.len(), 1);
+}
+
+#[test]
+fn child_released_to_another_is_not_an_orphan_while_that_lives() {
+    let mut solo = Solo::new();
+    solo.join("b");
+    let child = Solo::child_of("a");
+    solo.start(spec(&child)).unwrap();
+    solo.ready(&child);
+    solo.event(membership::Event::MemberUp(info("c", MemberStatus::Active)));
+    let end = RunEnd { reason: ExitReason::Normal, finished: false, state: None };
+    let run = solo.run_of(&child);
+    solo.terminate(&child);
+    solo.input(Input::ChildExited { child: id(&child), run, end });
+    solo.start(spec(&child)).unwrap();
+    assert_eq!(solo.started.len(), 1, "views settle");
+    solo.report("b", &child, ReportPhase::Released { to: boot("c"), lineage: None });
+    solo.advance(Duration::from_secs(9));
+    assert_eq!(solo.started.len(), 1);
+    solo.advance(Duration::from_secs(2));
+    let owner = solo.node.inspect().owner(&id(&child)).unwrap().name.clone();
+    let expected = if owner.as_str() == "a" { 2 } else { 1 };
+    assert_eq!(solo.started.len(), expected);
+}
+
+#[test]
+fn drain_ends_when_every_child_was_taken_up() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.join("b");
+    let member = MemberName::new("a").unwrap();
+    let deadline = Duration::from_secs(30);
+    solo.request(Request::Drain { member, deadline });
+    solo.agree("b");
+    solo.want("b", "x");
+    solo.exit("x", ExitReason::Normal);
+    assert!(!solo.has_stopped);
+    solo.report("b", "x", ReportPhase::Starting);
+    assert!(solo.has_stopped);
+    let Some((_, Reply::Drained(drained))) = solo.replies.last() else { panic!() };
+    assert_eq!((drained.moved.len(), drained.left_behind.len()), (1, 0));
+}
+
+#[test]
+fn drain_stops_at_once_what_nobody_else_may_run_and_reports_it() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    let member = MemberName::new("a").unwrap();
+    solo.request(Request::Drain { member, deadline: Duration::from_secs(30) });
+    assert_eq!(solo.stopped.last().unwrap().2, StopReason::Draining);
+    solo.exit("x", ExitReason::Normal);
+    let Some((_, Reply::Drained(drained))) = solo.replies.last() else { panic!() };
+    assert_eq!(drained.stopped, [id("x")]);
+}
+
+#[test]
+fn drain_names_what_was_left_behind_at_its_deadline() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.join("b");
+    let member = MemberName::new("a").unwrap();
+    solo.request(Request::Drain { member, deadline: Duration::from_secs(3) });
+    solo.advance(Duration::from_secs(3));
+    assert_eq!(solo.stopped.last().unwrap().2, StopReason::SupervisorStopped);
+    solo.exit("x", ExitReason::Normal);
+    assert!(solo.has_stopped);
+    let Some((_, Reply::Drained(drained))) = solo.replies.last() else { panic!() };
+    assert_eq!(drained.left_behind, [id("x")]);
+}

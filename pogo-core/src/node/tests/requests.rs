@@ -1,0 +1,145 @@
+//! Users' requests (R3, R20, R26, L6).
+
+use super::*;
+use crate::{
+    membership::MembershipError,
+    spec::{Exclusivity, SpecError},
+};
+
+#[test]
+fn same_spec_again_writes_nothing() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    let puts = solo.puts.len();
+    assert!(matches!(solo.start(spec("x")), Ok(Started::AlreadyPresent(_))));
+    assert_eq!(solo.puts.len(), puts);
+}
+
+#[test]
+fn another_spec_is_a_conflict_unless_it_is_to_replace() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    let other = spec("x").label("v", "2");
+    assert!(matches!(solo.start(other.clone()), Err(StartChildError::Conflict { .. })));
+    let mode = StartMode::Replace;
+    solo.request(Request::Start { specs: vec![other], mode, all_or_nothing: false });
+    assert_eq!(solo.stopped.last().unwrap().2, StopReason::Replaced);
+    solo.exit("x", ExitReason::Normal);
+    assert_eq!(solo.started.len(), 2);
+}
+
+#[test]
+fn replacing_what_is_absent_is_not_found() {
+    let mut solo = Solo::new();
+    let mode = StartMode::Replace;
+    solo.request(Request::Start { specs: vec![spec("x")], mode, all_or_nothing: false });
+    let Some((_, Reply::Started(results))) = solo.replies.last() else { panic!() };
+    assert!(matches!(results[0], Err(StartChildError::NotFound { .. })));
+    assert!(solo.puts.is_empty());
+}
+
+#[test]
+fn terminate_then_start_of_one_id_ends_running() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    assert_eq!(solo.terminate("x"), Terminated::Accepted);
+    assert!(matches!(solo.start(spec("x")), Ok(Started::Accepted)));
+    solo.exit("x", ExitReason::Normal);
+    solo.ready("x");
+    assert_eq!(solo.status("x"), Some(Status::Running));
+}
+
+#[test]
+fn initial_child_does_not_override_a_tombstone() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.terminate("x");
+    solo.exit("x", ExitReason::Normal);
+    let mode = StartMode::Initial;
+    solo.request(Request::Start { specs: vec![spec("x")], mode, all_or_nothing: false });
+    let Some((_, Reply::Started(results))) = solo.replies.last() else { panic!() };
+    assert!(matches!(results[0], Ok(Started::NotWanted)));
+    assert_eq!(solo.started.len(), 1);
+}
+
+#[test]
+fn id_twice_in_one_request_is_one_start_and_one_error() {
+    let mut solo = Solo::new();
+    let specs = vec![spec("x"), spec("x")];
+    solo.request(Request::Start { specs, mode: StartMode::Start, all_or_nothing: false });
+    let Some((_, Reply::Started(results))) = solo.replies.last() else { panic!() };
+    assert!(matches!(results[0], Ok(Started::Accepted)));
+    assert!(matches!(results[1], Err(StartChildError::Duplicate { .. })));
+}
+
+#[test]
+fn all_or_nothing_leaves_nothing_running_where_one_is_refused() {
+    let mut solo = Solo::new();
+    solo.running("taken");
+    let specs = vec![spec("new"), spec("taken").label("v", "2")];
+    solo.request(Request::Start { specs, mode: StartMode::Start, all_or_nothing: true });
+    let Some((_, Reply::Started(results))) = solo.replies.last() else { panic!() };
+    assert!(results.iter().all(Result::is_err));
+    let runs = solo.started.iter().filter(|start| start.child == id("new")).count();
+    let stops = solo.stopped.iter().filter(|(child, ..)| *child == id("new")).count();
+    assert_eq!(runs, stops, "what was started of it was stopped again");
+    assert_eq!(solo.status("taken"), Some(Status::Running));
+}
+
+#[test]
+fn bad_spec_is_refused_and_nothing_changes() {
+    let mut solo = Solo::new();
+    let bad = spec("x").label("", "v");
+    assert!(matches!(solo.start(bad), Err(StartChildError::Spec(SpecError::Id(_)))));
+    assert!(solo.puts.is_empty() && solo.status("x").is_none());
+}
+
+#[test]
+fn strict_child_without_claims_is_refused() {
+    let mut solo = Solo::joining(&Config::default());
+    let capabilities = Capabilities::least(Duration::from_secs(1), Duration::from_millis(50));
+    solo.input(Input::Joined { me: member_id("a"), capabilities });
+    solo.event(membership::Event::Reset { rolled_back: false });
+    solo.event(membership::Event::Synced);
+    let refused = solo.start(spec("x").exclusivity(Exclusivity::Strict));
+    assert!(matches!(refused, Err(StartChildError::Unsupported { .. })), "{refused:?}");
+    assert!(solo.puts.is_empty());
+}
+
+#[test]
+fn request_without_an_answer_is_unknown_after_its_time() {
+    let mut solo = Solo::joining(&Config::default());
+    let specs = vec![spec("x")];
+    solo.request(Request::Start { specs, mode: StartMode::Start, all_or_nothing: false });
+    assert!(solo.replies.is_empty());
+    solo.advance(Duration::from_secs(5));
+    let Some((_, Reply::Started(results))) = solo.replies.last() else { panic!() };
+    let Err(StartChildError::Request(RequestError::Unavailable { source, .. })) = &results[0]
+    else {
+        panic!("{results:?}")
+    };
+    assert!(matches!(source, MembershipError::Unavailable { .. }));
+}
+
+#[test]
+fn requests_are_refused_while_the_member_leaves() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.input(Input::Shutdown);
+    let refused = solo.start(spec("y"));
+    assert!(matches!(refused, Err(StartChildError::Request(RequestError::Stopping))));
+}
+
+#[test]
+fn garbage_in_records_is_dropped_and_told() {
+    let mut solo = Solo::new();
+    solo.join("b");
+    solo.owned("b", &OwnedKey::Report(id("x")), Some(bytes::Bytes::from_static(&[1, 2, 3])));
+    let mut record = solo.node.new_record(Some(bytes::Bytes::from_static(b"{not json")));
+    record.stamp.version.hlc += 1;
+    solo.event(membership::Event::Shared(vec![(Key::new("spec/x"), record)]));
+    let dropped =
+        solo.events.iter().filter(|event| matches!(event, Event::GarbageDropped { .. })).count();
+    assert_eq!(dropped, 2);
+    assert_eq!(solo.status("x"), None);
+}
