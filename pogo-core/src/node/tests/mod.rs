@@ -103,11 +103,11 @@ impl Solo {
 
     /// A node called `a`, live and alone.
     fn new() -> Self {
-        Self::with(Config::default())
+        Self::with(&Config::default())
     }
 
-    fn with(config: Config) -> Self {
-        let mut solo = Self::joining(&config);
+    fn with(config: &Config) -> Self {
+        let mut solo = Self::joining(config);
         solo.event(membership::Event::Reset { rolled_back: false });
         solo.event(membership::Event::MemberUp(info("a", MemberStatus::Joining)));
         solo.event(membership::Event::Synced);

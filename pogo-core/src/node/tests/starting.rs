@@ -69,7 +69,7 @@ fn run_begins_only_after_its_report_is_with_the_backend() {
 #[test]
 fn children_wait_for_the_least_number_of_members_once() {
     let min_members = std::num::NonZeroU32::new(2).unwrap();
-    let mut solo = Solo::with(Config { min_members, ..Config::default() });
+    let mut solo = Solo::with(&Config { min_members, ..Config::default() });
     let child = Solo::child_of("a");
     solo.start(spec(&child)).unwrap();
     let why = PendingReason::WaitingForMembers { have: 1, want: 2 };
