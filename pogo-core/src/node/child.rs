@@ -44,13 +44,7 @@ pub(super) struct Child {
     pub(super) state_stamp: Option<Stamp>,
     /// The highest lineage seen, so that the next is newer.
     pub(super) last_lineage: Lineage,
-    /// State kept over a replacement in place (R9).
-    pub(super) carried: Option<Bytes>,
-    /// Processes that died while it started (R11).
-    pub(super) strikes: BTreeSet<BootId>,
-    /// Of these, how many the shared record has.
-    pub(super) strikes_recorded: usize,
-    pub(super) strikes_stamp: Option<Stamp>,
+    pub(super) strikes: Strikes,
     /// Its crashed member is waited for until then (R14).
     pub(super) not_before: Option<Timestamp>,
     /// The member that holds its claim, when asked last.
@@ -118,6 +112,33 @@ impl Desired {
             Stage::Spent(boot) => Some(boot),
             Stage::Live | Stage::Done => None,
         }
+    }
+}
+
+/// Processes that died while a child started (R11).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Strikes {
+    /// The write that they died of: a new one starts afresh.
+    pub(super) version: Option<Version>,
+    pub(super) boots: BTreeSet<BootId>,
+    /// How many of them the shared record has.
+    pub(super) recorded: usize,
+    pub(super) stamp: Option<Stamp>,
+}
+
+impl Strikes {
+    pub(super) fn add(&mut self, version: Version, boot: BootId) {
+        if self.version != Some(version) {
+            self.version = Some(version);
+            self.boots.clear();
+            self.recorded = 0;
+        }
+        self.boots.insert(boot);
+    }
+
+    /// How many bear on this write.
+    pub(super) fn against(&self, version: Version) -> usize {
+        if self.version == Some(version) { self.boots.len() } else { 0 }
     }
 }
 
@@ -263,6 +284,8 @@ impl StopCause {
 pub(super) enum AfterExport {
     /// The successor may take the child.
     Release { to: BootId },
+    /// Nothing more: the state is for the next start, wherever that is.
+    Drop,
     /// Nothing more: the state is for the instance that survives.
     Absorb { by: BootId },
 }
@@ -399,10 +422,7 @@ impl Child {
             state: None,
             state_stamp: None,
             last_lineage: Lineage::default(),
-            carried: None,
-            strikes: BTreeSet::new(),
-            strikes_recorded: 0,
-            strikes_stamp: None,
+            strikes: Strikes::default(),
             not_before: None,
             claim_held_by: None,
             claim: None,
@@ -459,6 +479,6 @@ impl Child {
             && self.claim.is_none()
             && !self.claim_releasing
             && self.state.is_none()
-            && self.strikes.is_empty()
+            && self.strikes.boots.is_empty()
     }
 }

@@ -116,13 +116,13 @@ impl Node {
             StopCause::StartTimeout => {
                 self.after_failure(id, ExitReason::StartTimeout.to_string());
             }
-            StopCause::RestartAsked => self.carry(id, end),
+            StopCause::RestartAsked => self.export(id, end.state, AfterExport::Drop),
             StopCause::Replaced if !same_kind => self.drop_local(id, "replaced"),
             StopCause::Replaced | StopCause::SupervisorStopped => match owner {
                 Some(owner) if owner != self.boot => {
                     self.export(id, end.state, AfterExport::Release { to: owner });
                 }
-                _ => self.carry(id, end),
+                _ => self.export(id, end.state, AfterExport::Drop),
             },
             StopCause::Moving { to } if start_first => {
                 self.export(id, end.state, AfterExport::Absorb { by: to });
@@ -134,15 +134,6 @@ impl Node {
                 self.export(id, end.state, AfterExport::Absorb { by });
             }
         }
-    }
-
-    /// Keeps the state for the next start here.
-    fn carry(&mut self, id: &ChildId, end: RunEnd) {
-        if let Some(child) = self.children.get_mut(id) {
-            let unused = child.local.as_mut().and_then(|local| local.inherited.take());
-            child.carried = end.state.or(unused);
-        }
-        self.drop_local(id, "stopped, to start anew");
     }
 
     /// A child that failed while it was to hand over its state has lost it (R9).

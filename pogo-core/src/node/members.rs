@@ -230,6 +230,7 @@ impl Members {
             let boot = member.info.id.boot;
             members.push(boot);
             hasher.update(&boot.bits().to_le_bytes());
+            hasher.update(&[u8::from(member.is_cordoned())]);
             let metadata = &member.info.metadata;
             hasher.update(&metadata.weight.to_le_bytes());
             for (label, value) in &metadata.labels {

@@ -122,6 +122,13 @@ impl Outbox {
         self.open.retain(|_, open| !matches!(open, Open::Publish(_) | Open::Status(_)));
     }
 
+    /// A user has been told that the request failed: what was not sent never will be.
+    pub(super) fn forget_request(&mut self, request: RequestId) {
+        let keep = |(_, purpose): &(Put, Purpose)| !matches!(purpose, Purpose::Op { request: of, .. } if *of == request);
+        self.ready.puts.retain(keep);
+        self.failed.puts.retain(keep);
+    }
+
     /// Whether a record is still to be written.
     pub(super) fn has_puts(&self) -> bool {
         !self.ready.puts.is_empty()
@@ -250,7 +257,8 @@ impl Node {
             Purpose::Op { child, request, slot } => self.on_op_stale(&child, request, slot),
             // The record that was to be marked is gone or newer: reconcile goes by what is there.
             Purpose::Done(id) if vanished => self.on_done_told(&id),
-            Purpose::Spent(id) | Purpose::Done(id) => self.children.revisit(&id),
+            Purpose::Done(id) => self.children.revisit(&id),
+            Purpose::Spent(id) => self.drop_unspent(&id),
             Purpose::Export(id) => self.export_again(&id, put),
             Purpose::Strikes(id) => self.put_strikes(&id),
             Purpose::Member(request) => self.member_again(request),

@@ -79,8 +79,9 @@ impl Node {
                     | ReportPhase::Released { .. }
                     | ReportPhase::Done => false,
                 };
+                let version = seen.report.version;
                 if crashed && starting {
-                    child.strikes.insert(boot);
+                    child.strikes.add(version, boot);
                 }
             }
             if crashed && !delay.is_zero() {

@@ -249,7 +249,7 @@ fn plan_due(child: &Child, local: &Local, scene: &Scene<'_>) -> Step {
                 Step::WaitUntil(until)
             }
         }
-        Phase::Running { .. } if local.failures.is_clear() && child.strikes.is_empty() => {
+        Phase::Running { .. } if local.failures.is_clear() && child.strikes.boots.is_empty() => {
             Step::Nothing
         }
         Phase::Running { since } => {
@@ -278,7 +278,7 @@ fn plan_absent(child: &Child, spec: &ChildSpec, version: Version, scene: &Scene<
     if spec.restart == Restart::Temporary
         && let Some(boot) = child.desired.as_ref().and_then(Desired::spent_by)
     {
-        let ended_here = boot == scene.me;
+        let ended_here = boot == scene.me && !child.reports.iter().any(Seen::is_holder);
         return if ended_here { Step::MarkDone } else { Step::Nothing };
     }
     if child.owner != Some(scene.me) || scene.leaving != Leaving::No {

@@ -36,7 +36,7 @@ impl Node {
         child.last_lineage = lineage;
         let absorb_by = match then {
             AfterExport::Absorb { by } => Some(by),
-            AfterExport::Release { .. } => None,
+            AfterExport::Release { .. } | AfterExport::Drop => None,
         };
         let value = StateRecord { lineage, absorb_by, state };
         match to_packed(&value) {
@@ -98,6 +98,7 @@ impl Node {
         match then {
             AfterExport::Release { to } => self.begin_release(id, to, lineage),
             AfterExport::Absorb { .. } => self.drop_local(id, "gave way to another instance"),
+            AfterExport::Drop => self.drop_local(id, "stopped"),
         }
     }
 

@@ -82,6 +82,7 @@ impl Node {
         let Some(open) = self.clients.requests.get(&request) else { return };
         let waited = self.now.mono.since(open.since);
         let failure = open.failure.clone();
+        self.outbox.forget_request(request);
         let ids: Vec<_> = self.clients.queues.keys().cloned().collect();
         for id in ids {
             let Some(queue) = self.clients.queues.get_mut(&id) else { continue };

@@ -29,19 +29,18 @@ impl Node {
         let Some((spec, version)) = child.wanted() else { return };
         let released = released_to(child, self.boot);
         let mut local = Local::new(version, Arc::clone(spec), &self.config.restart);
-        if let Some(report) = released {
+        if let Some(report) = released.filter(|report| report.version == version) {
             local.failures.inherit(report, self.now.mono);
         }
-        local.inherited.clone_from(&child.carried);
         let lineage = released.and_then(lineage_of).or(child.state);
         let needs = Needs {
             report: true,
             spent: child.is_temporary(),
             claim: self.is_strict(spec) && child.claim.is_none(),
-            state: local.inherited.is_none() && lineage.is_some(),
-            strikes: child.strikes.len() > child.strikes_recorded,
+            state: lineage.is_some(),
+            strikes: child.strikes.against(version) > child.strikes.recorded,
         };
-        let struck_out = child.strikes.len() >= STRIKES;
+        let struck_out = child.strikes.against(version) >= STRIKES;
         if struck_out {
             local.failures.last = format!("{STRIKES} members died while it started");
         }
@@ -52,7 +51,6 @@ impl Node {
         let wall = self.now.wall;
         if let Some(child) = self.children.edit(id) {
             child.note(wall, if quarantined { "quarantined" } else { "preparing" });
-            child.carried = None;
             child.not_before = None;
             child.claim_held_by = None;
             child.local = Some(local);
@@ -107,6 +105,15 @@ impl Node {
         };
         let put = Put { key: spec_key(id), record, expect };
         self.outbox.put(put, Purpose::Spent(id.clone()));
+    }
+
+    /// The record is not what the start was to be taken of: what is there now decides.
+    pub(super) fn drop_unspent(&mut self, id: &ChildId) {
+        let local = self.children.get(id).and_then(|child| child.local.as_ref());
+        if local.is_some_and(|it| matches!(it.phase, Phase::Preparing(needs) if needs.spent)) {
+            self.drop_local(id, "its one start could not be taken");
+        }
+        self.children.revisit(id);
     }
 
     pub(super) fn on_spent(&mut self, id: &ChildId, record: &Record) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Event, Node, Output,
-    child::{Desired, Phase},
+    child::{Desired, Phase, Strikes},
     outbox::Purpose,
     wire::{
         Garbage, MemberRecord, SharedKey, SpecRecord, StateRecord, StrikesRecord, from_json,
@@ -105,16 +105,16 @@ impl Node {
     }
 
     fn merge_strikes(&mut self, id: &ChildId, record: &Record) -> Result<(), Garbage> {
-        let value: StrikesRecord = match &record.value {
-            Some(bytes) => from_json(bytes)?,
-            None => StrikesRecord::default(),
-        };
-        let child = self.children.entry(id);
-        if child.strikes_stamp < Some(record.stamp) {
-            child.strikes_stamp = Some(record.stamp);
-            child.strikes_recorded = value.boots.len();
-            child.strikes = value.boots;
+        let value: Option<StrikesRecord> =
+            record.value.as_ref().map(|bytes| from_json(bytes)).transpose()?;
+        let strikes = &mut self.children.entry(id).strikes;
+        if strikes.stamp >= Some(record.stamp) {
+            return Ok(());
         }
+        strikes.stamp = Some(record.stamp);
+        strikes.version = value.as_ref().map(|it| it.version);
+        strikes.boots = value.map(|it| it.boots).unwrap_or_default();
+        strikes.recorded = strikes.boots.len();
         Ok(())
     }
 
@@ -153,9 +153,7 @@ impl Node {
             }
             Ok(SharedKey::Strikes(id)) => {
                 if let Some(child) = self.children.get_mut(&id) {
-                    child.strikes.clear();
-                    child.strikes_recorded = 0;
-                    child.strikes_stamp = None;
+                    child.strikes = Strikes::default();
                 }
             }
             Ok(SharedKey::Member(name)) => {
@@ -198,8 +196,13 @@ impl Node {
     /// Writes the strikes known here (R11).
     pub(super) fn put_strikes(&mut self, id: &ChildId) {
         let Some(child) = self.children.get(id) else { return };
-        let value = StrikesRecord { boots: child.strikes.clone() };
-        let bytes = if value.boots.is_empty() { None } else { to_json(&value).ok() };
+        let boots = child.strikes.boots.clone();
+        let value = child
+            .strikes
+            .version
+            .filter(|_| !boots.is_empty())
+            .map(|version| StrikesRecord { version, boots });
+        let bytes = value.and_then(|value| to_json(&value).ok());
         let record = self.new_record(bytes);
         let put = Put { key: super::wire::strikes_key(id), record, expect: Expect::Newer };
         self.outbox.put(put, Purpose::Strikes(id.clone()));

@@ -171,8 +171,8 @@ impl Node {
         if let Some(local) = &mut child.local {
             local.failures.clear();
         }
-        if !child.strikes.is_empty() {
-            child.strikes.clear();
+        if !child.strikes.boots.is_empty() {
+            child.strikes.boots.clear();
             self.put_strikes(id);
         }
         self.publisher.report_changed(id);

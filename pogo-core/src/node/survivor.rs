@@ -45,12 +45,11 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
     if theirs.report.version < local.version || !theirs.is_holder() {
         return false;
     }
+    // In a start-first move two instances are meant to be; the old one stops, not this.
+    let moving_here = local.spec.handover == Handover::StartFirst && child.owner == Some(scene.me);
     match &local.phase {
         Phase::Running { .. } => theirs.is_running() && better,
         Phase::Preparing(_) | Phase::Starting { .. } => {
-            // In a start-first move two instances are meant to be; the old one stops, not this.
-            let moving_here =
-                local.spec.handover == Handover::StartFirst && child.owner == Some(scene.me);
             theirs.is_running() && (better || !moving_here)
         }
         Phase::Backoff { .. } | Phase::Quarantined { .. } => {
@@ -61,7 +60,7 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
                     | ReportPhase::Backoff { .. }
                     | ReportPhase::Quarantined { .. }
             );
-            theirs.is_running() || (alive && better)
+            (theirs.is_running() && !moving_here) || (alive && better)
         }
         Phase::Stopping { .. }
         | Phase::Exporting { .. }

@@ -137,8 +137,10 @@ pub(super) struct StateRecord {
 }
 
 /// The value of `strikes/<id>`: the processes that died while the child started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StrikesRecord {
+    /// The write that they died of.
+    pub(super) version: Version,
     pub(super) boots: BTreeSet<BootId>,
 }
 
