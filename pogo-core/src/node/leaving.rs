@@ -237,7 +237,6 @@ impl Node {
     }
 
     fn continue_stopping(&mut self, give_up: Option<Timestamp>) {
-        let mut runs = false;
         let mut writes = false;
         for (_, child) in self.children.local() {
             let Some(local) = &child.local else { continue };
@@ -252,13 +251,10 @@ impl Node {
                 | Phase::Running { .. }
                 | Phase::Stopping { .. }
                 | Phase::Backoff { .. }
-                | Phase::Quarantined { .. } => runs = true,
+                | Phase::Quarantined { .. } => return,
                 // Nothing here can end a stuck one; the end of the process can.
                 Phase::Stuck { .. } | Phase::Released { .. } | Phase::Done { until: Some(_) } => {}
             }
-        }
-        if runs {
-            return;
         }
         if !writes && self.is_all_told() {
             return self.leave();
