@@ -242,7 +242,16 @@ impl Node {
         let since = self.now.mono;
         let Some(child) = self.children.edit(id) else { return };
         let Some(local) = &mut child.local else { return };
-        if local.run != Some(run) || !matches!(local.phase, Phase::Starting { .. }) {
+        if local.run != Some(run) {
+            return;
+        }
+        if matches!(local.phase, Phase::Running { .. }) && endpoint.is_some() {
+            // A running child tells a new address: one that was ready at its first poll its first.
+            local.endpoint = endpoint;
+            self.publisher.report_changed(id);
+            return;
+        }
+        if !matches!(local.phase, Phase::Starting { .. }) {
             return;
         }
         local.endpoint = endpoint;
