@@ -2,6 +2,7 @@
 
 pub mod id;
 pub mod membership;
+pub mod memory;
 pub mod node;
 pub mod placement;
 pub mod record;

@@ -9,6 +9,9 @@ use crate::{
     membership::{DownReason, Gone, OwnedUpdate},
 };
 
+/// A member that dies this soon after a child was ready counts as dead of its start (R11).
+const JUST_STARTED: std::time::Duration = std::time::Duration::from_secs(1);
+
 impl Node {
     /// Takes a batch whole before anything is decided: what it says together is true together.
     pub(super) fn on_owned(&mut self, member: &MemberId, updates: Vec<OwnedUpdate>) {
@@ -62,27 +65,28 @@ impl Node {
     pub(super) fn on_reporter_down(&mut self, id: &ChildId, boot: BootId, reason: DownReason) {
         let now = self.now.mono;
         let crashed = reason != DownReason::Left;
-        let window = self.session.capabilities.as_ref().map(|it| it.detection).unwrap_or_default();
+        let detection =
+            self.session.capabilities.as_ref().map(|it| it.detection).unwrap_or_default();
         let delay = self.config.failover_delay;
         if let Some(child) = self.children.edit(id) {
-            if let Some(seen) = child.report_by(boot) {
-                // When it died is known no better than detection is quick.
-                let fresh = now.since(seen.since) <= std::time::Duration::from_secs(1) + window;
-                let starting = match seen.report.phase {
-                    ReportPhase::Starting => true,
-                    ReportPhase::Running => fresh,
-                    ReportPhase::Stopping
-                    | ReportPhase::Moving { .. }
-                    | ReportPhase::Backoff { .. }
-                    | ReportPhase::Quarantined { .. }
-                    | ReportPhase::Stuck
-                    | ReportPhase::Released { .. }
-                    | ReportPhase::Done => false,
-                };
-                let version = seen.report.version;
-                if crashed && starting {
-                    child.strikes.add(version, boot);
+            let report = child.report_by(boot).map(|seen| (seen.report.clone(), seen.since));
+            match report {
+                Some((report, since)) if crashed => {
+                    // When it died is known no better than detection is quick.
+                    let fresh = now.since(since) <= JUST_STARTED + detection;
+                    let starting = report.phase == ReportPhase::Starting
+                        || (fresh && report.phase == ReportPhase::Running);
+                    if starting {
+                        child.strikes.add(report.version, boot);
+                    }
                 }
+                _ => {}
+            }
+            if let Some(ReportPhase::Released { lineage: Some(lineage), .. }) =
+                child.report_by(boot).map(|seen| seen.report.phase.clone())
+            {
+                // Its state is in the records, whether or not their feed has come as far.
+                child.state = child.state.max(Some(lineage));
             }
             if crashed && !delay.is_zero() {
                 child.not_before = Some(now + delay);
