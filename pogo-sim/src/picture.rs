@@ -15,9 +15,6 @@ use crate::{
     plan::ChildPlan,
 };
 
-/// A child whose member crashes within this time of its becoming ready may be to blame (R11).
-const STRIKE: Duration = Duration::from_secs(1);
-
 /// The state of a cluster as the facts tell it.
 #[derive(Debug, Clone, Default)]
 pub struct Picture {
@@ -27,6 +24,8 @@ pub struct Picture {
     pub instances: BTreeMap<ChildId, Vec<Instance>>,
     /// The last instance of each child that exited or died with its member.
     pub last: BTreeMap<ChildId, Instance>,
+    /// How long after it became ready a child may be to blame for the crash of its member (R11).
+    pub strike_within: Duration,
     /// How often each child's member crashed while it started or shortly after (R11).
     pub strikes: BTreeMap<ChildId, u32>,
     /// Whether the cluster is divided.
@@ -88,6 +87,11 @@ impl Picture {
     /// The instances of a child.
     pub fn of(&self, child: &ChildId) -> &[Instance] {
         self.instances.get(child).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the last instance of a child that ended was of this process.
+    pub fn last_was_on(&self, child: &ChildId, boot: BootId) -> bool {
+        self.last.get(child).is_some_and(|last| last.boot == boot)
     }
 
     /// The children that have more than one instance.
@@ -216,7 +220,7 @@ impl Picture {
 
     fn strike(&mut self, now: Timestamp, name: &MemberName) {
         let young = |one: &Instance| {
-            one.host == *name && one.ready.is_none_or(|ready| now <= ready + STRIKE)
+            one.host == *name && one.ready.is_none_or(|ready| now <= ready + self.strike_within)
         };
         for (child, _) in self.instances.iter().filter(|(_, all)| all.iter().any(young)) {
             *self.strikes.entry(child.clone()).or_default() += 1;

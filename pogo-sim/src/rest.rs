@@ -30,7 +30,7 @@ pub struct NodeView {
     /// The members that it lists and that take part.
     pub members: BTreeSet<BootId>,
     /// The digest of its view (R6).
-    pub view: Option<u64>,
+    pub view: u64,
     /// The digest over its specs.
     pub specs: u64,
     /// The children that it lists for the whole cluster.

@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn each_difference_breaks_it() {
         assert!(broken_by(|node| node.members.clear()));
-        assert!(broken_by(|node| node.view = Some(7)));
+        assert!(broken_by(|node| node.view = 7));
         assert!(broken_by(|node| node.specs = 7));
         assert!(broken_by(|node| {
             node.known.get_mut(&child()).unwrap().owner = Some(name("b"));

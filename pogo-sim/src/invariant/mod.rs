@@ -91,12 +91,12 @@ impl Laws {
         let slack = 4 * (options.delay + options.latency * 10);
         let alarm = options.detection + slack;
         Self(vec![
+            Box::new(s13_legal_effects::LegalEffects),
             Box::new(s01_at_most_one::AtMostOne),
             Box::new(s04_no_lost_change::NoLostChange),
             Box::new(s05_no_resurrection::NoResurrection::default()),
-            Box::new(s07_overlap::Overlap::new(options.view_settle, alarm)),
-            Box::new(s08_bounded_movement::BoundedMovement),
-            Box::new(s13_legal_effects::LegalEffects),
+            Box::new(s07_overlap::Overlap::new(options.view_settle, alarm, slack)),
+            Box::new(s08_bounded_movement::BoundedMovement::new(slack + Duration::from_secs(2))),
             Box::new(s17_time_advances::TimeAdvances::default()),
             Box::new(l1_desired_is_running::DesiredIsRunning),
             Box::new(l2_duplicates_end::DuplicatesEnd::new(alarm + Duration::from_secs(1))),

@@ -1,9 +1,13 @@
 //! S7: a second instance of a child begins only where the two members' views explain it.
 //!
-//! Either one of them does not see the other at that moment, or the starter gained a member, the
+//! Either one of them does not see the other at that moment, or saw it come back while the start was
+//! under way, or the starter gained a member, the
 //! views do not agree yet, and the time for views to settle ran out (R6). Where nothing has gone
 //! wrong for longer than it takes to notice, nothing explains it: planned joins, leaves and drains
 //! stop the old instance first (R7).
+//!
+//! A child that fails is restarted where it is: while none of two instances comes to run, R8 keeps
+//! both.
 
 use std::time::Duration;
 
@@ -19,12 +23,14 @@ use crate::{
 pub(super) struct Overlap {
     view_settle: Duration,
     calm_after: Duration,
+    in_flight: Duration,
 }
 
 impl Overlap {
-    /// Views settle within `view_settle`; what went wrong is known to all after `calm_after`.
-    pub(super) fn new(view_settle: Duration, calm_after: Duration) -> Self {
-        Self { view_settle, calm_after }
+    /// Views settle within `view_settle`; what went wrong is known to all after `calm_after`; a
+    /// start that was decided may take `in_flight` to begin.
+    pub(super) fn new(view_settle: Duration, calm_after: Duration, in_flight: Duration) -> Self {
+        Self { view_settle, calm_after, in_flight }
     }
 
     fn is_explained(
@@ -39,9 +45,13 @@ impl Overlap {
         else {
             return false;
         };
+        if !started.plan.is_healthy() && picture.last_was_on(&started.child, started.boot) {
+            return true;
+        }
         let trouble = picture.divided || now <= picture.disturbed + self.calm_after;
         trouble
-            && (!newer.sees_member(other.boot)
+            && (now <= newer.gained + self.in_flight
+                || !newer.sees_member(other.boot)
                 || !older.sees_member(started.boot)
                 || self.settled_apart(now, newer, older))
     }
@@ -75,7 +85,7 @@ mod tests {
     use super::{super::handmade::*, *};
 
     fn world() -> World<Overlap> {
-        let law = Overlap::new(Duration::from_secs(1), Duration::from_secs(10));
+        let law = Overlap::new(Duration::from_secs(1), Duration::from_secs(10), Duration::ZERO);
         World::of(law, &["a", "b", "c"])
     }
 

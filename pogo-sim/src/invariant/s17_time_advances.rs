@@ -11,7 +11,7 @@ use crate::{fact::Fact, picture::Picture};
 /// Time-outs of one node at one moment.
 const WAKE_UPS: u32 = 32;
 /// Effects of one input, beside some for each child in the cluster.
-const OUTPUTS: usize = 256;
+const OUTPUTS: usize = 2_048;
 const OUTPUTS_PER_CHILD: usize = 16;
 
 #[derive(Debug, Default)]

@@ -171,7 +171,9 @@ impl World {
         self.stats.inputs += 1;
         let (host, count) = (name.clone(), outputs.len());
         self.see(Fact::Handled { host, input: label, outputs: count, next });
-        self.see_view(name);
+        if may_change_view(label) {
+            self.see_view(name);
+        }
         for output in outputs {
             self.carry_out(name, output);
         }
@@ -188,15 +190,11 @@ impl World {
 
     fn see_view(&mut self, name: &MemberName) {
         let Some(up) = self.up(name) else { return };
-        let before = up.view;
-        let inspect = up.node.inspect();
-        let changed = inspect.view().filter(|view| before != Some(view.digest));
-        let Some((digest, members)) = changed.map(|view| (view.digest, view.members.clone()))
-        else {
-            return;
-        };
-        up.view = Some(digest);
-        self.see(Fact::Views { host: name.clone(), members });
+        let view = up.node.inspect().view();
+        if up.view != Some(view.digest) {
+            up.view = Some(view.digest);
+            self.see(Fact::Views { host: name.clone(), members: view.members });
+        }
     }
 
     pub(super) fn check_node(&mut self, name: &MemberName) {
@@ -269,6 +267,11 @@ impl World {
         let counter = process.start << 32 | id.get();
         self.draws.exponential(purpose, process.host.as_str(), counter, self.options.latency / 2)
     }
+}
+
+/// A view follows from what the feed tells of members and of cordons, which are shared records.
+fn may_change_view(input: &str) -> bool {
+    matches!(input, "synced" | "member up" | "member down" | "shared")
 }
 
 const fn event_name(event: &Event) -> &'static str {

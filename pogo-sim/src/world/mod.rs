@@ -117,7 +117,10 @@ impl World {
             hub_due: None,
             hosts: BTreeMap::new(),
             clients: Clients::default(),
-            picture: Picture::default(),
+            picture: Picture {
+                strike_within: options.detection + Duration::from_secs(1),
+                ..Picture::default()
+            },
             oracle: Oracle::new(spread, options.request_timeout + Duration::from_secs(1) + spread),
             laws: Laws::new(&options),
             trace: Vec::new(),

@@ -105,7 +105,7 @@ impl World {
         });
         let view = NodeView {
             members: active.map(|member| member.id.boot).collect(),
-            view: inspect.view().map(|view| view.digest),
+            view: inspect.view().digest,
             specs: inspect.specs_digest(),
             children: children.collect(),
             known: known.collect(),
