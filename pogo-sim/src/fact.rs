@@ -1,6 +1,6 @@
 //! What is seen of a run: the facts that laws judge, the trace prints, and the trace hash covers.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use pogo_core::{
     id::{BootId, ChildId, MemberName, RequestId, RunId},
@@ -54,8 +54,12 @@ pub enum Fact {
     Cut(Vec<BTreeSet<MemberName>>),
     /// The division ended.
     Healed,
+    /// Events of the feed take so long at most from now on.
+    Delayed(Duration),
     /// Something else began or ended going wrong.
     Disturbed(&'static str),
+    /// A cordon was asked for or taken back, or is in force or gone by now.
+    Cordon,
     /// A member's feed began a snapshot.
     SnapshotBegan {
         /// The reader.

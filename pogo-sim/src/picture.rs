@@ -24,12 +24,18 @@ pub struct Picture {
     pub instances: BTreeMap<ChildId, Vec<Instance>>,
     /// The last instance of each child that exited or died with its member.
     pub last: BTreeMap<ChildId, Instance>,
+    /// Why the last instance of a child on a process was told to stop, if it was.
+    pub ended: BTreeMap<(ChildId, BootId), Option<&'static str>>,
     /// How long after it became ready a child may be to blame for the crash of its member (R11).
     pub strike_within: Duration,
     /// How often each child's member crashed while it started or shortly after (R11).
     pub strikes: BTreeMap<ChildId, u32>,
     /// Whether the cluster is divided.
     pub divided: bool,
+    /// How long events of the feed take at most.
+    pub delay: Duration,
+    /// When a cordon last changed.
+    pub cordoned: Timestamp,
     /// When something last went wrong or ended going wrong.
     pub disturbed: Timestamp,
 }
@@ -72,8 +78,8 @@ pub struct Instance {
     pub since: Timestamp,
     /// When it became ready.
     pub ready: Option<Timestamp>,
-    /// When it was told to stop.
-    pub stopping: Option<Timestamp>,
+    /// Why it was told to stop, once it was.
+    pub stopping: Option<&'static str>,
 }
 
 impl Instance {
@@ -89,9 +95,12 @@ impl Picture {
         self.instances.get(child).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether the last instance of a child that ended was of this process.
-    pub fn last_was_on(&self, child: &ChildId, boot: BootId) -> bool {
-        self.last.get(child).is_some_and(|last| last.boot == boot)
+    /// Whether a start of the child by this process is a restart in place: its last instance there
+    /// ended by itself, or was stopped to be started again.
+    pub fn is_restart(&self, child: &ChildId, boot: BootId) -> bool {
+        self.ended
+            .get(&(child.clone(), boot))
+            .is_some_and(|told| matches!(told, None | Some("restarted" | "replaced")))
     }
 
     /// The children that have more than one instance.
@@ -135,6 +144,11 @@ impl Picture {
                 self.disturbed = now;
             }
             Fact::Disturbed(_) => self.disturbed = now,
+            Fact::Delayed(delay) => {
+                self.delay = *delay;
+                self.disturbed = now;
+            }
+            Fact::Cordon => self.cordoned = now,
             _ => {}
         }
     }
@@ -176,8 +190,8 @@ impl Picture {
             Fact::Ready { host, child, run } => {
                 self.with_instance(host, child, *run, |instance| instance.ready = Some(now));
             }
-            Fact::StopAsked { host, child, run, .. } => {
-                self.with_instance(host, child, *run, |instance| instance.stopping = Some(now));
+            Fact::StopAsked { host, child, run, reason } => {
+                self.with_instance(host, child, *run, |one| one.stopping = Some(*reason));
             }
             Fact::Exited { host, child, run, .. } => {
                 self.end_instances(child, |instance| {
@@ -211,6 +225,7 @@ impl Picture {
         let Some(instances) = self.instances.get_mut(child) else { return };
         if let Some(ended) = instances.iter().rev().find(|instance| ends(instance)) {
             self.last.insert(child.clone(), ended.clone());
+            self.ended.insert((child.clone(), ended.boot), ended.stopping);
         }
         instances.retain(|instance| !ends(instance));
         if instances.is_empty() {

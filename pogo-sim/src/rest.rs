@@ -29,6 +29,8 @@ pub struct Rest<'a> {
 pub struct NodeView {
     /// The members that it lists and that take part.
     pub members: BTreeSet<BootId>,
+    /// Those of them that get no new children.
+    pub cordoned: BTreeSet<BootId>,
     /// The digest of its view (R6).
     pub view: u64,
     /// The digest over its specs.

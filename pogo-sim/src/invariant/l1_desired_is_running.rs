@@ -2,7 +2,7 @@
 //! member lists exactly that.
 //!
 //! A child that fails by its own doing is only held to at most one instance; a temporary one is
-//! not moved and may run on any member.
+//! not moved and may run on any member, and a cordoned member keeps what it has.
 
 use pogo_core::{id::ChildId, spec::Restart, time::Timestamp};
 
@@ -52,7 +52,7 @@ impl DesiredIsRunning {
         }
         for (host, node) in &rest.nodes {
             let owner = node.known.get(child).and_then(|known| known.owner.as_ref());
-            let placed = owner == Some(&instance.host);
+            let placed = owner == Some(&instance.host) || node.cordoned.contains(&instance.boot);
             if !placed && instance.plan.restart != Restart::Temporary {
                 return self.broken(
                     Some(child),
@@ -132,6 +132,8 @@ mod tests {
         world.starts("b", 1).unwrap();
         world.readies("b", 1).unwrap();
         assert!(world.rests().is_err());
+        world.nodes.values_mut().for_each(|node| drop(node.cordoned.insert(boot("b"))));
+        assert!(world.rests().is_err(), "they list another holder");
         world.all_know(Some((stamp(5), true)), "b");
         world.rests().unwrap();
         world.nodes.get_mut(&name("a")).unwrap().children.clear();

@@ -26,6 +26,9 @@ impl Law for Agreement {
             if node.view != example.view {
                 return self.broken(None, format_args!("views of {host} and {first} differ"));
             }
+            if node.cordoned != example.cordoned {
+                return self.broken(None, format_args!("cordons by {host} and {first} differ"));
+            }
             if node.specs != example.specs {
                 return self.broken(None, format_args!("specs of {host} and {first} differ"));
             }
@@ -60,6 +63,7 @@ mod tests {
         assert!(broken_by(|node| node.members.clear()));
         assert!(broken_by(|node| node.view = 7));
         assert!(broken_by(|node| node.specs = 7));
+        assert!(broken_by(|node| drop(node.cordoned.insert(boot("a")))));
         assert!(broken_by(|node| {
             node.known.get_mut(&child()).unwrap().owner = Some(name("b"));
         }));

@@ -2,7 +2,8 @@
 //!
 //! Either one of them does not see the other at that moment, or saw it come back while the start was
 //! under way, or the starter gained a member, the
-//! views do not agree yet, and the time for views to settle ran out (R6). Where nothing has gone
+//! views do not agree yet (or the feed is too slow to know), and the time for views to settle ran
+//! out (R6). Where nothing has gone
 //! wrong for longer than it takes to notice, nothing explains it: planned joins, leaves and drains
 //! stop the old instance first (R7).
 //!
@@ -16,7 +17,7 @@ use pogo_core::time::Timestamp;
 use super::{Law, Violation};
 use crate::{
     fact::{Fact, Started},
-    picture::{Host, Instance, Picture},
+    picture::{Instance, Picture},
 };
 
 #[derive(Debug)]
@@ -45,19 +46,20 @@ impl Overlap {
         else {
             return false;
         };
-        if !started.plan.is_healthy() && picture.last_was_on(&started.child, started.boot) {
+        if !started.plan.is_healthy() && picture.is_restart(&started.child, started.boot) {
             return true;
         }
-        let trouble = picture.divided || now <= picture.disturbed + self.calm_after;
+        // There and back again, and the wait for a publish that was under way.
+        let slow = picture.delay * 3 > self.view_settle;
+        let known_after = self.calm_after + picture.delay * 4;
+        let trouble = picture.divided || slow || now <= picture.disturbed + known_after;
+        let ran_out = now >= newer.gained + self.view_settle
+            && (slow || !newer.view.keys().eq(older.view.keys()));
         trouble
             && (now <= newer.gained + self.in_flight
                 || !newer.sees_member(other.boot)
                 || !older.sees_member(started.boot)
-                || self.settled_apart(now, newer, older))
-    }
-
-    fn settled_apart(&self, now: Timestamp, newer: &Host, older: &Host) -> bool {
-        now >= newer.gained + self.view_settle && !newer.view.keys().eq(older.view.keys())
+                || ran_out)
     }
 }
 

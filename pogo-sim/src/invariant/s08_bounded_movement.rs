@@ -1,5 +1,5 @@
 //! S8: a child moves only because a view changed: to a member that its holder gained since the
-//! child started there, or away from one that may no longer own it.
+//! child started there, or away from one that may no longer own it; or because a cordon changed.
 //!
 //! So a join moves children only to the newcomer, a leave only from the leaver, and a cluster in
 //! which nothing changes moves nothing.
@@ -42,6 +42,7 @@ impl BoundedMovement {
         let gives_up =
             from.boot != last.boot || from.leaving || !from.view.contains_key(&last.boot);
         gives_up
+            || picture.cordoned + self.in_flight >= last.since
             || self.gained_since(from, started.boot, last)
             || self.gained_since(to, last.boot, last)
     }
@@ -62,7 +63,7 @@ impl Law for BoundedMovement {
         let Fact::Started(started) = fact else { return Ok(()) };
         let child = Some(&started.child);
         let last = picture.last.get(&started.child);
-        let restarts = picture.last_was_on(&started.child, started.boot);
+        let restarts = picture.is_restart(&started.child, started.boot);
         if !restarts && self.is_stray(now, started, picture) {
             return self.broken(child, format_args!("{} is not its owner", started.host));
         }
@@ -130,6 +131,7 @@ mod tests {
         world.see(&stray).unwrap();
         world.exits("b", 1).unwrap();
         world.picture.last.clear();
+        world.picture.ended.clear();
         world.at(7);
         assert!(world.see(&stray).is_err(), "its view was the same for long");
     }

@@ -1,5 +1,6 @@
 //! S13: effects are legal: a start only without a local instance, by a member that is in the
-//! cluster, has read a snapshot and is not leaving; a stop only of a run that is there, and once.
+//! cluster, has read a snapshot and is not leaving (what failed there may be started again until it
+//! has moved); a stop only of a run that is there, and once.
 
 use pogo_core::time::Timestamp;
 
@@ -22,8 +23,8 @@ impl LegalEffects {
         if !host.synced {
             return self.broken(child, format_args!("{name} starts it before its first snapshot"));
         }
-        if host.leaving {
-            return self.broken(child, format_args!("{name} starts it while leaving"));
+        if host.leaving && !picture.is_restart(&started.child, started.boot) {
+            return self.broken(child, format_args!("{name} takes it while leaving"));
         }
         if picture.of(&started.child).iter().any(|other| other.host == *name) {
             return self.broken(child, format_args!("{name} has an instance already"));
@@ -88,6 +89,9 @@ mod tests {
         assert!(world.starts("b", 1).is_err(), "it has read nothing");
         world.see(&Fact::Leaving { host: name("a") }).unwrap();
         assert!(world.starts("a", 1).is_err());
+        world.picture.apply(world.now, &Fact::Started(World::<LegalEffects>::start_of("a", 1)));
+        world.exits("a", 1).unwrap();
+        world.starts("a", 2).unwrap();
     }
 
     #[test]

@@ -93,6 +93,10 @@ impl Want {
         }
     }
 
+    const fn is_cordon(&self) -> bool {
+        matches!(self, Self::Cordon(_) | Self::Uncordon(_))
+    }
+
     fn only(self, open: Vec<ChildId>) -> Self {
         match self {
             Self::Start { plan, mode, .. } => Self::Start { children: open, plan, mode },
@@ -125,6 +129,9 @@ impl World {
             .map(|child| (child.clone(), self.oracle.asked(now, child, boot, wanted)))
             .collect();
         self.see(Fact::Asked { host: host.clone(), request: id, what: format!("{:?}", ask.want) });
+        if ask.want.is_cordon() {
+            self.see(Fact::Cordon);
+        }
         self.clients.calls.insert(id, Call { ask, host: host.clone(), changes });
         self.handle(host, "client", Input::Client(id, request));
     }
@@ -165,6 +172,9 @@ impl World {
             return;
         };
         self.see(Fact::Replied { host: host.clone(), request: id, what: brief(reply) });
+        if call.ask.want.is_cordon() {
+            self.see(Fact::Cordon);
+        }
         let verdicts = verdicts(reply, call.changes.len());
         let mut open = Vec::new();
         for ((child, change), verdict) in call.changes.into_iter().zip(&verdicts) {

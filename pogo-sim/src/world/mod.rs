@@ -118,6 +118,7 @@ impl World {
             hosts: BTreeMap::new(),
             clients: Clients::default(),
             picture: Picture {
+                delay: options.delay * 2,
                 strike_within: options.detection + Duration::from_secs(1),
                 ..Picture::default()
             },

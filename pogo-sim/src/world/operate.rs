@@ -132,6 +132,6 @@ impl World {
         }
         self.delay = delay;
         self.hub.set_delay(&(Duration::ZERO..=delay * 2));
-        self.see(Fact::Disturbed("delay"));
+        self.see(Fact::Delayed(delay * 2));
     }
 }

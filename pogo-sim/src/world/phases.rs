@@ -104,6 +104,7 @@ impl World {
             (child.clone(), Known { record: inspect.record(child), owner })
         });
         let view = NodeView {
+            cordoned: active.clone().filter(|it| it.cordoned).map(|it| it.id.boot).collect(),
             members: active.map(|member| member.id.boot).collect(),
             view: inspect.view().digest,
             specs: inspect.specs_digest(),
