@@ -1,7 +1,7 @@
 //! Runs seeds of a scenario, or one plan from a file, and says what broke and how to repeat it.
 //!
 //! `cargo run --release -p pogo-sim --example seeds -- --scenario chaos --seeds 0..1000 [--jobs N]`
-//! `cargo run --release -p pogo-sim --example seeds -- --plan FILE`
+//! `cargo run --release -p pogo-sim --example seeds -- --plan FILE [--trace CHILD]`
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
@@ -23,12 +23,13 @@ struct Args {
     seeds: Range<u64>,
     jobs: NonZeroUsize,
     plan: Option<String>,
+    trace: Option<String>,
 }
 
 fn main() -> Result<ExitCode> {
     let args = read_args()?;
     let failures = match &args.plan {
-        Some(file) => run_file(file)?,
+        Some(file) => run_file(file, args.trace.as_deref())?,
         None => run_scenarios(&args),
     };
     for failure in &failures {
@@ -39,7 +40,7 @@ fn main() -> Result<ExitCode> {
 
 fn read_args() -> Result<Args> {
     let jobs = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let mut args = Args { scenarios: Vec::new(), seeds: 0..100, jobs, plan: None };
+    let mut args = Args { scenarios: Vec::new(), seeds: 0..100, jobs, plan: None, trace: None };
     let mut words = env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -51,6 +52,7 @@ fn read_args() -> Result<Args> {
             }
             "--jobs" => args.jobs = value.parse()?,
             "--plan" => args.plan = Some(value),
+            "--trace" => args.trace = Some(value),
             _ => return Err(format!("{word} is not known").into()),
         }
     }
@@ -86,9 +88,15 @@ fn run_scenarios(args: &Args) -> Vec<Failure> {
     failures
 }
 
-fn run_file(file: &str) -> Result<Vec<Failure>> {
+fn run_file(file: &str, traced: Option<&str>) -> Result<Vec<Failure>> {
     let plan: Plan = fs::read_to_string(file)?.parse()?;
     let outcome = run_plan(&plan);
+    for (at, fact) in &outcome.trace {
+        let about = fact.child().map(|child| Some(child.as_str()) == traced);
+        if traced.is_some() && about.unwrap_or_else(|| fact.is_about_members()) {
+            println!("{at:?} {fact:?}");
+        }
+    }
     println!("trace hash {:016x}, {:?}", outcome.trace_hash, outcome.stats);
     let failure = outcome.violation.map(|(at, violation)| {
         let trace = outcome.trace;

@@ -132,7 +132,7 @@ mod tests {
         world.starts("b", 1).unwrap();
         world.readies("b", 1).unwrap();
         assert!(world.rests().is_err());
-        world.nodes.values_mut().for_each(|node| drop(node.cordoned.insert(boot("b"))));
+        world.nodes.values_mut().for_each(|node| node.cordoned = [boot("b")].into());
         assert!(world.rests().is_err(), "they list another holder");
         world.all_know(Some((stamp(5), true)), "b");
         world.rests().unwrap();

@@ -63,7 +63,7 @@ mod tests {
         assert!(broken_by(|node| node.members.clear()));
         assert!(broken_by(|node| node.view = 7));
         assert!(broken_by(|node| node.specs = 7));
-        assert!(broken_by(|node| drop(node.cordoned.insert(boot("a")))));
+        assert!(broken_by(|node| node.cordoned = [boot("a")].into()));
         assert!(broken_by(|node| {
             node.known.get_mut(&child()).unwrap().owner = Some(name("b"));
         }));
