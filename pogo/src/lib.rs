@@ -2,6 +2,8 @@
 
 mod backends;
 
+/// What a backend is written against.
+pub use pogo_core::{id, membership, record, time};
 pub use pogo_core::{
     id::{ChildId, ClusterName, FencingToken, IdError, Kind, MemberId, MemberName, Scope},
     membership::{Health, Membership, MembershipError},
@@ -10,8 +12,9 @@ pub use pogo_core::{
         PendingReason, RequestError, StartChildError, Started, Status, StopReason, Terminated,
     },
     runtime::{
-        BackendError, Batch, Child, ChildContext, ChildError, ChildWatch, DrainOutcome, EventItem,
-        Events, Exit, HandOverError, Snapshot, StartError, StateError, Stopped, WaitError,
+        Backend, BackendError, Backends, Batch, Child, ChildContext, ChildError, ChildWatch,
+        DrainOutcome, EventItem, Events, Exit, HandOverError, Snapshot, StartError, StateError,
+        Stopped, WaitError,
     },
     spec::{
         Args, ChildSpec, Exclusivity, Handover, Labels, PlacementRules, Restart, Shutdown,
