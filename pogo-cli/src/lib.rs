@@ -1,1 +1,7 @@
-//! Placeholder root; replaced as the crate is built.
+//! What the program `pogo` is made of: its commands, the built-in kinds of children, and the
+//! ledger that says of each run when it began and ended.
+
+pub mod demo;
+pub mod kinds;
+pub mod ledger;
+pub mod services;

@@ -1,0 +1,160 @@
+//! The members of a demo, all in this process, and how one of them is killed.
+//!
+//! Each member's children run on a tokio runtime of their own, as they would in a process of their
+//! own, so that killing the member ends exactly its children.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use pogo::{Event, EventItem, Events, Membership, Snapshot, Supervisor};
+use tokio::{runtime, task::spawn_blocking, time::timeout};
+
+use super::{
+    DemoError,
+    crash::{Crash, Crashable},
+};
+use crate::kinds::service_monitor::ServiceMonitor;
+
+/// The members of the demo that live.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    backend: Arc<dyn Membership>,
+    monitor: ServiceMonitor,
+    members: BTreeMap<String, Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    supervisor: Supervisor,
+    crash: Crash,
+    runtime: ChildRuntime,
+}
+
+/// How long children that block their thread are waited for.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+impl Cluster {
+    /// A cluster without members.
+    pub(crate) const fn new(backend: Arc<dyn Membership>, monitor: ServiceMonitor) -> Self {
+        Self { backend, monitor, members: BTreeMap::new() }
+    }
+
+    /// Starts a member and waits until it takes part; returns how long that took.
+    pub(crate) async fn start(&mut self, name: &str) -> Result<Duration, DemoError> {
+        let begun = Instant::now();
+        let runtime = ChildRuntime::new()?;
+        let (membership, crash) = Crashable::new(Arc::clone(&self.backend));
+        let builder = Supervisor::builder("demo")
+            .name(name)
+            .membership(Arc::new(membership))
+            .kind(self.monitor.clone());
+        let supervisor = runtime.run(builder.start()).await??;
+        supervisor.ready().await?;
+        self.members.insert(name.to_owned(), Member { supervisor, crash, runtime });
+        Ok(begun.elapsed())
+    }
+
+    /// Crashes a member: its children are gone first, then its session, without a leave.
+    pub(crate) async fn kill(&mut self, name: &str) {
+        let Some(Member { supervisor, crash, runtime }) = self.members.remove(name) else { return };
+        crash.freeze();
+        runtime.stop().await;
+        crash.drop_session();
+        // What is left is a driver without children or cluster; it ends by itself.
+        drop(supervisor);
+    }
+
+    /// Any member that lives.
+    pub(crate) fn any(&self) -> Option<&Supervisor> {
+        self.members.values().next().map(|member| &member.supervisor)
+    }
+
+    /// The eyes of every member but `name`, open from now on.
+    pub(crate) async fn others(&self, name: &str) -> Vec<Events> {
+        let others = self.members.iter().filter(|(other, _)| *other != name);
+        let mut eyes: Vec<_> = others.map(|(_, member)| member.supervisor.events()).collect();
+        // The snapshot that comes first tells that the rest is on its way.
+        join_all(eyes.iter_mut().map(Events::next)).await;
+        eyes
+    }
+
+    /// Stops every member and its children.
+    pub(crate) async fn shutdown(&mut self) {
+        let members = std::mem::take(&mut self.members).into_values();
+        join_all(members.map(|member| async move {
+            drop(timeout(STOP_WITHIN, member.supervisor.shutdown()).await);
+            member.runtime.stop().await;
+        }))
+        .await;
+    }
+}
+
+/// Waits until all of `eyes` have seen that the member `name` is gone.
+pub(crate) async fn all_see_gone(eyes: Vec<Events>, name: &str) {
+    join_all(eyes.into_iter().map(|mut events| async move {
+        while let Some(item) = events.next().await {
+            if tells_gone(&item, name) {
+                return;
+            }
+        }
+    }))
+    .await;
+}
+
+fn tells_gone(item: &EventItem, name: &str) -> bool {
+    let gone = |event: &Event| matches!(event, Event::MemberGone { member, .. } if member.name.as_str() == name);
+    let absent = |now: &Snapshot| now.members.iter().all(|m| m.id.name.as_str() != name);
+    matches!(item, EventItem::Event(event) if gone(event))
+        || matches!(item, EventItem::Snapshot(now) if absent(now))
+}
+
+/// Where the children of one member run.
+#[derive(Debug)]
+struct ChildRuntime(Option<runtime::Runtime>);
+
+impl ChildRuntime {
+    fn new() -> Result<Self, DemoError> {
+        runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("pogo-children")
+            .enable_all()
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+            .map_err(DemoError::System)
+    }
+
+    /// Runs `task` there.
+    async fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, DemoError> {
+        match &self.0 {
+            Some(runtime) => {
+                runtime.spawn(task).await.map_err(io::Error::other).map_err(DemoError::System)
+            }
+            None => Err(DemoError::System(io::Error::other("its runtime has stopped"))),
+        }
+    }
+
+    /// Ends every child at once and waits until they are gone.
+    async fn stop(mut self) {
+        if let Some(runtime) = self.0.take() {
+            // Waiting for threads to end would block this one.
+            drop(spawn_blocking(move || runtime.shutdown_timeout(STOP_WITHIN)).await);
+        }
+    }
+}
+
+impl Drop for ChildRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The built-in kinds of children.
+
+pub mod service_monitor;

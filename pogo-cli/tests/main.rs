@@ -1,0 +1,4 @@
+//! The program `pogo` as its users meet it: real processes, real services.
+
+#[cfg(test)]
+mod probes;
