@@ -1,4 +1,0 @@
-//! Whole clusters under seeds, in virtual time.
-
-#[cfg(test)]
-mod scenarios;
