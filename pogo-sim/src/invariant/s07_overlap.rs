@@ -1,0 +1,138 @@
+//! S7: a second instance of a child begins only where the two members' views explain it.
+//!
+//! Either one of them does not see the other at that moment, or saw it come back while the start was
+//! under way, or the starter gained a member, the
+//! views do not agree yet (or the feed is too slow to know), and the time for views to settle ran
+//! out (R6). Where nothing has gone
+//! wrong for longer than it takes to notice, nothing explains it: planned joins, leaves and drains
+//! stop the old instance first (R7).
+//!
+//! A child that fails is restarted where it is: while none of two instances comes to run, R8 keeps
+//! both.
+
+use std::time::Duration;
+
+use pogo_core::time::Timestamp;
+
+use super::{Law, Violation};
+use crate::{
+    fact::{Fact, Started},
+    picture::{Instance, Picture},
+};
+
+#[derive(Debug)]
+pub(super) struct Overlap {
+    view_settle: Duration,
+    calm_after: Duration,
+    in_flight: Duration,
+}
+
+impl Overlap {
+    /// Views settle within `view_settle`; what went wrong is known to all after `calm_after`; a
+    /// start that was decided may take `in_flight` to begin.
+    pub(super) fn new(view_settle: Duration, calm_after: Duration, in_flight: Duration) -> Self {
+        Self { view_settle, calm_after, in_flight }
+    }
+
+    fn is_explained(
+        &self,
+        now: Timestamp,
+        started: &Started,
+        other: &Instance,
+        picture: &Picture,
+    ) -> bool {
+        let (Some(newer), Some(older)) =
+            (picture.hosts.get(&started.host), picture.hosts.get(&other.host))
+        else {
+            return false;
+        };
+        if !started.plan.is_healthy() && picture.is_restart(&started.child, started.boot) {
+            return true;
+        }
+        // There and back again, and the wait for a publish that was under way.
+        let slow = picture.delay * 3 > self.view_settle;
+        let known_after = self.calm_after + picture.delay * 4;
+        let trouble = picture.divided || slow || now <= picture.disturbed + known_after;
+        let ran_out = now >= newer.gained + self.view_settle
+            && (slow || !newer.view.keys().eq(older.view.keys()));
+        trouble
+            && (now <= newer.gained + self.in_flight
+                || !newer.sees_member(other.boot)
+                || !older.sees_member(started.boot)
+                || ran_out)
+    }
+}
+
+impl Law for Overlap {
+    fn name(&self) -> &'static str {
+        "S7 overlap only when allowed"
+    }
+
+    fn on_fact(&mut self, now: Timestamp, fact: &Fact, picture: &Picture) -> Result<(), Violation> {
+        let Fact::Started(started) = fact else { return Ok(()) };
+        for other in picture.of(&started.child) {
+            if other.host != started.host && !self.is_explained(now, started, other, picture) {
+                return self.broken(
+                    Some(&started.child),
+                    format_args!("started on {} while {} has it", started.host, other.host),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::handmade::*, *};
+
+    fn world() -> World<Overlap> {
+        let law = Overlap::new(Duration::from_secs(1), Duration::from_secs(10), Duration::ZERO);
+        World::of(law, &["a", "b", "c"])
+    }
+
+    #[test]
+    fn overlap_in_a_calm_cluster_breaks_it() {
+        let mut world = world();
+        world.at(20);
+        world.starts("a", 1).unwrap();
+        assert!(world.starts("b", 1).is_err());
+        world.stops("a", 1).unwrap();
+        assert!(world.starts("b", 1).is_err(), "the old one has not ended");
+        world.exits("a", 1).unwrap();
+        world.starts("b", 1).unwrap();
+    }
+
+    #[test]
+    fn division_explains_it_only_once_noticed() {
+        let mut world = world();
+        world.starts("a", 1).unwrap();
+        world.see(&Fact::Cut(Vec::new())).unwrap();
+        assert!(world.starts("b", 1).is_err());
+        world.loses("b", "a");
+        world.starts("b", 1).unwrap();
+    }
+
+    #[test]
+    fn long_after_the_trouble_nothing_explains_it() {
+        let mut world = world();
+        world.see(&Fact::Cut(Vec::new())).unwrap();
+        world.see(&Fact::Healed).unwrap();
+        world.starts("a", 1).unwrap();
+        world.loses("b", "a");
+        world.at(30);
+        assert!(world.starts("b", 1).is_err());
+    }
+
+    #[test]
+    fn views_that_settled_apart_explain_it() {
+        let mut world = world();
+        world.starts("a", 1).unwrap();
+        world.crashes("c");
+        world.views("b", &["a", "b"]);
+        world.starts("b", 1).unwrap();
+        world.exits("b", 1).unwrap();
+        world.views("a", &["a", "b"]);
+        assert!(world.starts("b", 2).is_err());
+    }
+}

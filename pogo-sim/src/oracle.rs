@@ -1,0 +1,234 @@
+//! What clients were promised: each change as (asked, answered, how), and what must hold at the end.
+//!
+//! A change without an answer may or may not have happened. Changes that overlap in time, or that
+//! two sides of a division were asked for, may end in either order (laws S4, S5).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use pogo_core::{
+    id::{BootId, ChildId},
+    record::Stamp,
+    time::Timestamp,
+};
+
+use crate::plan::ChildPlan;
+
+/// All changes that clients asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Oracle {
+    changes: BTreeMap<ChildId, Vec<Change>>,
+    divisions: Vec<(Timestamp, Timestamp)>,
+    spread: Duration,
+    horizon: Duration,
+}
+
+/// One change of one child that a client asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The process that was asked.
+    pub boot: BootId,
+    /// The child as wanted; `None` terminates it.
+    pub wanted: Option<ChildPlan>,
+    /// When it was asked for.
+    pub asked: Timestamp,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// No answer yet, or one that leaves it open.
+    Unknown,
+    /// It was refused and nothing was changed.
+    Refused,
+    /// It was accepted.
+    Accepted {
+        /// When.
+        at: Timestamp,
+        /// The child's record at the answering member.
+        stamp: Option<Stamp>,
+    },
+}
+
+/// What must hold of a child once the cluster is at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// It is present with this spec.
+    Present(ChildPlan),
+    /// It is not present.
+    Absent,
+    /// Either may hold.
+    Open,
+}
+
+/// Where a change stands in the oracle.
+pub type ChangeIndex = usize;
+
+impl Oracle {
+    /// An oracle of a cluster in which members that reach each other know of an accepted change
+    /// after `spread`, and in which an unanswered change takes effect within `horizon` or never.
+    pub fn new(spread: Duration, horizon: Duration) -> Self {
+        Self { spread, horizon, ..Self::default() }
+    }
+
+    /// Notes that a client asks for a change.
+    pub fn asked(
+        &mut self,
+        now: Timestamp,
+        child: &ChildId,
+        boot: BootId,
+        wanted: Option<ChildPlan>,
+    ) -> ChangeIndex {
+        let changes = self.changes.entry(child.clone()).or_default();
+        changes.push(Change { boot, wanted, asked: now, outcome: Outcome::Unknown });
+        changes.len() - 1
+    }
+
+    /// Notes the answer to a change.
+    pub fn answered(&mut self, child: &ChildId, index: ChangeIndex, outcome: Outcome) {
+        if let Some(change) = self.changes.get_mut(child).and_then(|all| all.get_mut(index)) {
+            change.outcome = outcome;
+        }
+    }
+
+    /// Notes that the cluster is divided from now on.
+    pub fn cut(&mut self, now: Timestamp) {
+        self.healed(now);
+        self.divisions.push((now, Timestamp::MAX));
+    }
+
+    /// Notes that the division, if there is one, has ended.
+    pub fn healed(&mut self, now: Timestamp) {
+        if let Some((_, end)) = self.divisions.last_mut() {
+            *end = (*end).min(now);
+        }
+    }
+
+    /// The children that were ever asked for.
+    pub fn children(&self) -> impl Iterator<Item = &ChildId> {
+        self.changes.keys()
+    }
+
+    /// The changes of a child in the order in which they were asked for.
+    pub fn changes(&self, child: &ChildId) -> &[Change] {
+        self.changes.get(child).map_or(&[], Vec::as_slice)
+    }
+
+    /// What must hold of a child once the cluster is at rest.
+    pub fn expected(&self, child: &ChildId) -> Expected {
+        let changes = self.changes(child);
+        let is_last = |(at, change): &(usize, &Change)| {
+            change.outcome != Outcome::Refused && !self.is_followed(changes, *at, change)
+        };
+        let last: Vec<&Change> =
+            changes.iter().enumerate().filter(is_last).map(|(_, change)| change).collect();
+        let Some(wanted) = last.first().map(|change| change.wanted) else {
+            return Expected::Absent;
+        };
+        let accepted = last.iter().any(|c| matches!(c.outcome, Outcome::Accepted { .. }));
+        if last.iter().any(|other| other.wanted != wanted) {
+            return Expected::Open;
+        }
+        match wanted {
+            Some(plan) if accepted && !plan.may_complete() => Expected::Present(plan),
+            None if accepted || changes.iter().all(|c| c.wanted.is_none()) => Expected::Absent,
+            _ => Expected::Open,
+        }
+    }
+
+    /// Whether an accepted change certainly comes after this one, which stands at `at`.
+    fn is_followed(&self, changes: &[Change], at: usize, change: &Change) -> bool {
+        let later = changes
+            .iter()
+            .enumerate()
+            .filter(|(_, later)| matches!(later.outcome, Outcome::Accepted { .. }));
+        let mut later = later.map(|(place, later)| (place > at, later));
+        later.any(
+            |(asked_after, later)| {
+                if later.boot == change.boot { asked_after } else { self.follows(later, change) }
+            },
+        )
+    }
+
+    /// Whether `later`, asked of another member, knew of `change`.
+    fn follows(&self, later: &Change, change: &Change) -> bool {
+        let at = match change.outcome {
+            Outcome::Accepted { at, .. } => at,
+            Outcome::Refused => change.asked,
+            Outcome::Unknown => change.asked + self.horizon,
+        };
+        let hidden = self
+            .divisions
+            .iter()
+            .any(|(cut, heal)| *cut <= at + self.spread && *heal + self.spread > later.asked);
+        at < later.asked && !hidden
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: BootId = BootId::from_random(1);
+    const B: BootId = BootId::from_random(2);
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_nanos(second * 1_000_000_000)
+    }
+
+    fn child() -> ChildId {
+        ChildId::new("c").unwrap()
+    }
+
+    fn change(oracle: &mut Oracle, boot: BootId, wanted: Option<ChildPlan>, from: u64, to: u64) {
+        let index = oracle.asked(at(from), &child(), boot, wanted);
+        let accepted = Outcome::Accepted { at: at(to), stamp: None };
+        oracle.answered(&child(), index, accepted);
+    }
+
+    #[test]
+    fn last_accepted_change_counts() {
+        let mut oracle = Oracle::default();
+        assert_eq!(oracle.expected(&child()), Expected::Absent);
+        change(&mut oracle, A, Some(ChildPlan::default()), 1, 2);
+        assert_eq!(oracle.expected(&child()), Expected::Present(ChildPlan::default()));
+        change(&mut oracle, B, None, 3, 4);
+        assert_eq!(oracle.expected(&child()), Expected::Absent);
+    }
+
+    #[test]
+    fn changes_through_one_member_are_in_order_even_when_they_overlap() {
+        let mut oracle = Oracle::default();
+        change(&mut oracle, A, None, 1, 4);
+        change(&mut oracle, A, Some(ChildPlan::default()), 2, 3);
+        assert_eq!(oracle.expected(&child()), Expected::Present(ChildPlan::default()));
+    }
+
+    #[test]
+    fn changes_at_once_and_unanswered_ones_leave_it_open() {
+        let mut oracle = Oracle::new(Duration::ZERO, Duration::from_secs(9));
+        change(&mut oracle, A, Some(ChildPlan::default()), 1, 4);
+        change(&mut oracle, B, None, 2, 3);
+        assert_eq!(oracle.expected(&child()), Expected::Open);
+        change(&mut oracle, B, None, 5, 6);
+        assert_eq!(oracle.expected(&child()), Expected::Absent);
+        oracle.asked(at(7), &child(), A, Some(ChildPlan::default()));
+        assert_eq!(oracle.expected(&child()), Expected::Open);
+        change(&mut oracle, B, None, 17, 18);
+        assert_eq!(oracle.expected(&child()), Expected::Absent);
+    }
+
+    #[test]
+    fn sides_of_a_division_are_in_no_order() {
+        let mut oracle = Oracle::default();
+        change(&mut oracle, A, Some(ChildPlan::default()), 1, 2);
+        oracle.cut(at(3));
+        change(&mut oracle, A, None, 4, 5);
+        change(&mut oracle, B, Some(ChildPlan::default()), 6, 7);
+        assert_eq!(oracle.expected(&child()), Expected::Open);
+        oracle.healed(at(8));
+        change(&mut oracle, A, None, 9, 10);
+        assert_eq!(oracle.expected(&child()), Expected::Absent);
+    }
+}

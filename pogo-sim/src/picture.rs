@@ -1,0 +1,302 @@
+//! The state of a cluster as the facts tell it: what laws look at, and what a test of a law makes
+//! by hand.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use pogo_core::{
+    id::{BootId, ChildId, MemberName, RunId},
+    membership::MemberStatus,
+    record::Stamp,
+    time::Timestamp,
+};
+
+use crate::{
+    fact::{Fact, Started},
+    plan::ChildPlan,
+};
+
+/// The state of a cluster as the facts tell it.
+#[derive(Debug, Clone, Default)]
+pub struct Picture {
+    /// The processes that run.
+    pub hosts: BTreeMap<MemberName, Host>,
+    /// The instances that have started and not exited, by child, oldest first.
+    pub instances: BTreeMap<ChildId, Vec<Instance>>,
+    /// The last instance of each child that exited or died with its member.
+    pub last: BTreeMap<ChildId, Instance>,
+    /// Why the last instance of a child on a process was told to stop, if it was.
+    pub ended: BTreeMap<(ChildId, BootId), Option<&'static str>>,
+    /// How long after it became ready a child may be to blame for the crash of its member (R11).
+    pub strike_within: Duration,
+    /// How often each child's member crashed while it started or shortly after (R11).
+    pub strikes: BTreeMap<ChildId, u32>,
+    /// Whether the cluster is divided.
+    pub divided: bool,
+    /// How long events of the feed take at most.
+    pub delay: Duration,
+    /// When a cordon last changed.
+    pub cordoned: Timestamp,
+    /// When something last went wrong or ended going wrong.
+    pub disturbed: Timestamp,
+}
+
+/// A process.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Its start.
+    pub boot: BootId,
+    /// Whether it has a session.
+    pub joined: bool,
+    /// Whether it has read a snapshot.
+    pub synced: bool,
+    /// Whether it drains or stops, and knows it.
+    pub leaving: bool,
+    /// What its feed told it of members.
+    pub sees: BTreeMap<BootId, MemberStatus>,
+    /// The snapshot that its feed is telling.
+    pub reading: Option<BTreeMap<BootId, MemberStatus>>,
+    /// Its view, each member with the time since when it is there.
+    pub view: BTreeMap<BootId, Timestamp>,
+    /// When its feed last told it of a member that it had not seen.
+    pub gained: Timestamp,
+}
+
+/// An execution of a child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Where.
+    pub host: MemberName,
+    /// That member's process start.
+    pub boot: BootId,
+    /// Its number there.
+    pub run: RunId,
+    /// How it behaves.
+    pub plan: ChildPlan,
+    /// The record that it was started from.
+    pub stamp: Option<Stamp>,
+    /// When it started.
+    pub since: Timestamp,
+    /// When it became ready.
+    pub ready: Option<Timestamp>,
+    /// Why it was told to stop, once it was.
+    pub stopping: Option<&'static str>,
+}
+
+impl Instance {
+    /// Whether it is ready and was not told to stop.
+    pub const fn is_running(&self) -> bool {
+        self.ready.is_some() && self.stopping.is_none()
+    }
+}
+
+impl Picture {
+    /// The instances of a child.
+    pub fn of(&self, child: &ChildId) -> &[Instance] {
+        self.instances.get(child).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a start of the child by this process is a restart in place: its last instance there
+    /// ended by itself, or was stopped to be started again.
+    pub fn is_restart(&self, child: &ChildId, boot: BootId) -> bool {
+        self.ended
+            .get(&(child.clone(), boot))
+            .is_some_and(|told| matches!(told, None | Some("restarted" | "replaced")))
+    }
+
+    /// The children that have more than one instance.
+    pub fn doubled(&self) -> impl Iterator<Item = (&ChildId, &[Instance])> {
+        self.instances
+            .iter()
+            .filter(|(_, instances)| instances.len() > 1)
+            .map(|(child, instances)| (child, instances.as_slice()))
+    }
+
+    /// Takes a fact in.
+    pub fn apply(&mut self, now: Timestamp, fact: &Fact) {
+        self.apply_to_cluster(now, fact);
+        self.apply_to_feed(now, fact);
+        self.apply_to_instance(now, fact);
+    }
+
+    fn apply_to_cluster(&mut self, now: Timestamp, fact: &Fact) {
+        match fact {
+            Fact::Booted { host, boot } => {
+                self.hosts.insert(host.clone(), Host::new(*boot));
+            }
+            Fact::Joined { host } => self.with_host(host, |host| host.joined = true),
+            Fact::Leaving { host } => self.with_host(host, |host| host.leaving = true),
+            Fact::Crashed { host, .. } => {
+                self.disturbed = now;
+                self.strike(now, host);
+                self.end_host(host);
+            }
+            Fact::Stopped { host } => self.end_host(host),
+            Fact::Evicted { host } => {
+                self.disturbed = now;
+                self.with_host(host, |host| host.joined = false);
+            }
+            Fact::Cut(_) => {
+                self.divided = true;
+                self.disturbed = now;
+            }
+            Fact::Healed => {
+                self.divided = false;
+                self.disturbed = now;
+            }
+            Fact::Disturbed(_) => self.disturbed = now,
+            Fact::Delayed(delay) => {
+                self.delay = *delay;
+                self.disturbed = now;
+            }
+            Fact::Cordon => self.cordoned = now,
+            _ => {}
+        }
+    }
+
+    fn apply_to_feed(&mut self, now: Timestamp, fact: &Fact) {
+        match fact {
+            Fact::SnapshotBegan { host } => {
+                self.with_host(host, |host| host.reading = Some(BTreeMap::new()));
+            }
+            Fact::Synced { host } => self.with_host(host, |host| {
+                host.synced = true;
+                if let Some(read) = host.reading.take() {
+                    if read.keys().any(|boot| !host.sees.contains_key(boot)) {
+                        host.gained = now;
+                    }
+                    host.sees = read;
+                }
+            }),
+            Fact::Sees { host, boot, status } => {
+                self.with_host(host, |host| host.see(now, *boot, *status));
+            }
+            Fact::Views { host, members } => self.with_host(host, |host| {
+                let old = std::mem::take(&mut host.view);
+                host.view = members
+                    .iter()
+                    .map(|boot| (*boot, old.get(boot).copied().unwrap_or(now)))
+                    .collect();
+            }),
+            _ => {}
+        }
+    }
+
+    fn apply_to_instance(&mut self, now: Timestamp, fact: &Fact) {
+        match fact {
+            Fact::Started(started) => {
+                let instance = Instance::new(now, started);
+                self.instances.entry(started.child.clone()).or_default().push(instance);
+            }
+            Fact::Ready { host, child, run } => {
+                self.with_instance(host, child, *run, |instance| instance.ready = Some(now));
+            }
+            Fact::StopAsked { host, child, run, reason } => {
+                self.with_instance(host, child, *run, |one| one.stopping = Some(*reason));
+            }
+            Fact::Exited { host, child, run, .. } => {
+                self.end_instances(child, |instance| {
+                    instance.host == *host && instance.run == *run
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn with_host(&mut self, name: &MemberName, change: impl FnOnce(&mut Host)) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            change(host);
+        }
+    }
+
+    fn with_instance(
+        &mut self,
+        host: &MemberName,
+        child: &ChildId,
+        run: RunId,
+        change: impl FnOnce(&mut Instance),
+    ) {
+        let mut instances = self.instances.get_mut(child).into_iter().flatten();
+        if let Some(instance) = instances.find(|one| one.host == *host && one.run == run) {
+            change(instance);
+        }
+    }
+
+    fn end_instances(&mut self, child: &ChildId, ends: impl Fn(&Instance) -> bool) {
+        let Some(instances) = self.instances.get_mut(child) else { return };
+        if let Some(ended) = instances.iter().rev().find(|instance| ends(instance)) {
+            self.last.insert(child.clone(), ended.clone());
+            self.ended.insert((child.clone(), ended.boot), ended.stopping);
+        }
+        instances.retain(|instance| !ends(instance));
+        if instances.is_empty() {
+            self.instances.remove(child);
+        }
+    }
+
+    fn strike(&mut self, now: Timestamp, name: &MemberName) {
+        let young = |one: &Instance| {
+            one.host == *name && one.ready.is_none_or(|ready| now <= ready + self.strike_within)
+        };
+        for (child, _) in self.instances.iter().filter(|(_, all)| all.iter().any(young)) {
+            *self.strikes.entry(child.clone()).or_default() += 1;
+        }
+    }
+
+    fn end_host(&mut self, name: &MemberName) {
+        self.hosts.remove(name);
+        let children: Vec<ChildId> = self.instances.keys().cloned().collect();
+        for child in children {
+            self.end_instances(&child, |instance| instance.host == *name);
+        }
+    }
+}
+
+impl Host {
+    fn new(boot: BootId) -> Self {
+        Self {
+            boot,
+            joined: false,
+            synced: false,
+            leaving: false,
+            sees: BTreeMap::new(),
+            reading: None,
+            view: BTreeMap::new(),
+            gained: Timestamp::ZERO,
+        }
+    }
+
+    fn see(&mut self, now: Timestamp, boot: BootId, status: Option<MemberStatus>) {
+        if self.reading.is_none() && status.is_some() && !self.sees.contains_key(&boot) {
+            self.gained = now;
+        }
+        let seen = self.reading.as_mut().unwrap_or(&mut self.sees);
+        match status {
+            Some(status) => {
+                seen.insert(boot, status);
+            }
+            None => {
+                seen.remove(&boot);
+            }
+        }
+    }
+
+    /// Whether its feed told it that this process takes part.
+    pub fn sees_member(&self, boot: BootId) -> bool {
+        matches!(self.sees.get(&boot), Some(MemberStatus::Active | MemberStatus::Draining))
+    }
+}
+
+impl Instance {
+    fn new(now: Timestamp, started: &Started) -> Self {
+        Self {
+            host: started.host.clone(),
+            boot: started.boot,
+            run: started.run,
+            plan: started.plan,
+            stamp: started.record.map(|(stamp, _)| stamp),
+            since: now,
+            ready: None,
+            stopping: None,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What every node shows once the cluster is at rest: plain data, so that a test of a law can make
+//! it by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pogo_core::{
+    id::{BootId, ChildId, MemberName},
+    record::Stamp,
+};
+
+use crate::{oracle::Oracle, picture::Picture};
+
+/// So many crashes of its members put a child into quarantine.
+const STRIKES: u32 = 3;
+
+/// The cluster at rest.
+#[derive(Debug)]
+pub struct Rest<'a> {
+    /// The state of the cluster.
+    pub picture: &'a Picture,
+    /// What clients were promised.
+    pub oracle: &'a Oracle,
+    /// What the node of each live member shows.
+    pub nodes: BTreeMap<MemberName, NodeView>,
+}
+
+/// What a node shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeView {
+    /// The members that it lists and that take part.
+    pub members: BTreeSet<BootId>,
+    /// Those of them that get no new children.
+    pub cordoned: BTreeSet<BootId>,
+    /// The digest of its view (R6).
+    pub view: u64,
+    /// The digest over its specs.
+    pub specs: u64,
+    /// The children that it lists for the whole cluster.
+    pub children: BTreeMap<ChildId, Listed>,
+    /// What it knows of each child that was ever asked for.
+    pub known: BTreeMap<ChildId, Known>,
+}
+
+/// What a node knows of a child.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The record, and whether it is a live, uncompleted spec.
+    pub record: Option<(Stamp, bool)>,
+    /// The owner by the node's view.
+    pub owner: Option<MemberName>,
+}
+
+/// A child as a node lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The member that is said to run it.
+    pub member: Option<MemberName>,
+    /// Whether it is said to run.
+    pub running: bool,
+    /// What it is said to do, for people.
+    pub status: String,
+}
+
+impl Rest<'_> {
+    /// Whether every node knows the child as a live, uncompleted spec (`Some(true)`), none does
+    /// (`Some(false)`), or they differ.
+    pub fn is_present(&self, child: &ChildId) -> Option<bool> {
+        let mut says = self.nodes.values().map(|node| {
+            node.known.get(child).and_then(|known| known.record).is_some_and(|(_, live)| live)
+        });
+        let first = says.next()?;
+        says.all(|other| other == first).then_some(first)
+    }
+
+    /// Whether every spec that a client ever gave this child lets it run and stay running, and no
+    /// crashes of its members may have put it into quarantine (R11).
+    pub fn is_healthy(&self, child: &ChildId) -> bool {
+        let struck = self.picture.strikes.get(child).is_some_and(|strikes| *strikes >= STRIKES);
+        !struck
+            && self
+                .oracle
+                .changes(child)
+                .iter()
+                .filter_map(|change| change.wanted)
+                .all(|plan| plan.is_healthy())
+    }
+}

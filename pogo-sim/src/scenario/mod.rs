@@ -1,0 +1,47 @@
+//! Plans by name: each makes, from a seed, a plan of one kind, and says what must have come out
+//! beside the laws.
+
+mod calm;
+mod chaos;
+mod children;
+mod forming;
+mod members;
+mod netsplit;
+mod script;
+mod swarm;
+
+use crate::{plan::Plan, world::Outcome};
+
+/// A kind of plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Makes the plan of a seed.
+    pub plan: fn(u64) -> Plan,
+    /// What must have come out of a run that kept every law, where that is more.
+    pub check: Option<Check>,
+}
+
+/// Judges the outcome of a plan.
+pub type Check = fn(&Plan, &Outcome) -> Result<(), String>;
+
+/// Every scenario.
+pub const ALL: &[Scenario] = &[
+    chaos::CHAOS,
+    netsplit::NETSPLIT,
+    members::JOIN,
+    members::LEAVE,
+    members::CRASH_EACH,
+    children::POISON,
+    children::TERMINATED_STAYS_GONE,
+    children::COMPLETED_STAYS_DONE,
+    forming::FORMING,
+    calm::CALM,
+    swarm::SWARM,
+];
+
+/// The scenario of this name.
+pub fn find(name: &str) -> Option<&'static Scenario> {
+    ALL.iter().find(|scenario| scenario.name == name)
+}

@@ -1,0 +1,245 @@
+//! Clients: they ask members, keep asking until they have a clear answer, and tell the oracle.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use pogo_core::{
+    id::{ChildId, Kind, MemberName, RequestId},
+    node::{Input, Reply, Request, RequestError, StartChildError, StartMode},
+};
+
+use super::{World, agenda::Happening};
+use crate::{
+    fact::Fact,
+    oracle::{ChangeIndex, Outcome},
+    plan::{ChildPlan, KIND},
+};
+
+/// How often a client asks before it gives up.
+const TRIES: u32 = 40;
+/// How long it waits between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a client wants, with the number of the try.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub(super) want: Want,
+    pub(super) tries: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Want {
+    Start {
+        children: Vec<ChildId>,
+        plan: ChildPlan,
+        mode: StartMode,
+    },
+    Terminate(ChildId),
+    Restart(ChildId),
+    Cordon(MemberName),
+    Uncordon(MemberName),
+    /// Asked of the member itself; never of another one.
+    Drain(Duration),
+}
+
+/// An open request.
+#[derive(Debug)]
+struct Call {
+    ask: Ask,
+    host: MemberName,
+    changes: Vec<(ChildId, ChangeIndex)>,
+}
+
+/// The open requests.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    calls: BTreeMap<RequestId, Call>,
+    asked: u64,
+    waiting: usize,
+}
+
+impl Clients {
+    /// The first open request and whom it was asked of.
+    pub(super) fn open(&self) -> Option<(RequestId, &MemberName)> {
+        self.calls.iter().next().map(|(id, call)| (*id, &call.host))
+    }
+
+    /// Whether some client will ask again.
+    pub(super) const fn is_retrying(&self) -> bool {
+        self.waiting > 0
+    }
+}
+
+impl Want {
+    fn request(&self, host: &MemberName, kind: &Kind) -> Request {
+        match self {
+            Self::Start { children, plan, mode } => Request::Start {
+                specs: children.iter().map(|id| plan.spec(id.clone(), kind.clone())).collect(),
+                mode: *mode,
+                all_or_nothing: false,
+            },
+            Self::Terminate(child) => Request::Terminate(child.clone()),
+            Self::Restart(child) => Request::Restart(child.clone()),
+            Self::Cordon(member) => Request::Cordon(member.clone()),
+            Self::Uncordon(member) => Request::Uncordon(member.clone()),
+            Self::Drain(deadline) => Request::Drain { member: host.clone(), deadline: *deadline },
+        }
+    }
+
+    fn changes(&self) -> (&[ChildId], Option<ChildPlan>) {
+        match self {
+            Self::Start { children, plan, .. } => (children, Some(*plan)),
+            Self::Terminate(child) => (std::slice::from_ref(child), None),
+            Self::Restart(_) | Self::Cordon(_) | Self::Uncordon(_) | Self::Drain(_) => (&[], None),
+        }
+    }
+
+    const fn is_cordon(&self) -> bool {
+        matches!(self, Self::Cordon(_) | Self::Uncordon(_))
+    }
+
+    fn only(self, open: Vec<ChildId>) -> Self {
+        match self {
+            Self::Start { plan, mode, .. } => Self::Start { children: open, plan, mode },
+            other => other,
+        }
+    }
+}
+
+impl World {
+    /// Asks `via`, or the next live member; later again where there is none.
+    pub(super) fn ask(&mut self, via: MemberName, ask: Ask) {
+        let Some(host) = self.live_from(&via) else {
+            self.ask_later(via, ask);
+            return;
+        };
+        self.ask_of(&host, ask);
+    }
+
+    pub(super) fn ask_of(&mut self, host: &MemberName, ask: Ask) {
+        let Some(up) = self.hosts.get(host).and_then(|host| host.up.as_ref()) else { return };
+        let boot = up.boot;
+        let Ok(kind) = Kind::new(KIND) else { return };
+        let request = ask.want.request(host, &kind);
+        self.clients.asked += 1;
+        let id = RequestId::new(self.clients.asked);
+        let (children, wanted) = ask.want.changes();
+        let now = self.now;
+        let changes = children
+            .iter()
+            .map(|child| (child.clone(), self.oracle.asked(now, child, boot, wanted)))
+            .collect();
+        self.see(Fact::Asked { host: host.clone(), request: id, what: format!("{:?}", ask.want) });
+        if ask.want.is_cordon() {
+            self.see(Fact::Cordon);
+        }
+        self.clients.calls.insert(id, Call { ask, host: host.clone(), changes });
+        self.handle(host, "client", Input::Client(id, request));
+    }
+
+    fn ask_later(&mut self, via: MemberName, mut ask: Ask) {
+        ask.tries += 1;
+        if ask.tries < TRIES {
+            self.clients.waiting += 1;
+            self.agenda.add(self.now + PAUSE, Happening::Ask(via, ask));
+        }
+    }
+
+    pub(super) fn ask_again(&mut self, via: MemberName, ask: Ask) {
+        self.clients.waiting = self.clients.waiting.saturating_sub(1);
+        self.ask(via, ask);
+    }
+
+    /// The requests that `host` will never answer: what became of them is unknown.
+    pub(super) fn lose_calls(&mut self, host: &MemberName) {
+        let lost: Vec<RequestId> = self
+            .clients
+            .calls
+            .iter()
+            .filter(|(_, call)| call.host == *host)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in lost {
+            let Some(call) = self.clients.calls.remove(&id) else { continue };
+            if !matches!(call.ask.want, Want::Drain(_)) {
+                self.ask_later(call.host, call.ask);
+            }
+        }
+    }
+
+    pub(super) fn replied(&mut self, host: &MemberName, id: RequestId, reply: &Reply) {
+        let Some(call) = self.clients.calls.remove(&id) else {
+            self.break_law("L6 answers", format!("{host} answers {id}, which is not open"));
+            return;
+        };
+        self.see(Fact::Replied { host: host.clone(), request: id, what: brief(reply) });
+        if call.ask.want.is_cordon() {
+            self.see(Fact::Cordon);
+        }
+        let verdicts = verdicts(reply, call.changes.len());
+        let mut open = Vec::new();
+        for ((child, change), verdict) in call.changes.into_iter().zip(&verdicts) {
+            match verdict {
+                Verdict::Accepted => {
+                    let stamp = self.record_at(host, &child).map(|(stamp, _)| stamp);
+                    let outcome = Outcome::Accepted { at: self.now, stamp };
+                    self.oracle.answered(&child, change, outcome);
+                }
+                Verdict::Refused => self.oracle.answered(&child, change, Outcome::Refused),
+                Verdict::Open => open.push(child),
+            }
+        }
+        if verdicts.contains(&Verdict::Open) {
+            let want = call.ask.want.only(open);
+            self.ask_later(call.host, Ask { want, tries: call.ask.tries });
+        }
+    }
+}
+
+/// What a reply says of one change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Accepted,
+    Refused,
+    /// It may or may not have been done, or may be done if asked again.
+    Open,
+}
+
+fn verdicts(reply: &Reply, changes: usize) -> Vec<Verdict> {
+    match reply {
+        Reply::Started(results) => results
+            .iter()
+            .map(|result| match result {
+                Ok(_) => Verdict::Accepted,
+                Err(StartChildError::Request(error)) => refusal(error),
+                Err(_) => Verdict::Refused,
+            })
+            .collect(),
+        Reply::Terminated(result) => {
+            vec![result.as_ref().map_or_else(refusal, |_| Verdict::Accepted)]
+        }
+        Reply::Restarted(Err(error)) | Reply::Member(Err(error)) => vec![refusal(error)],
+        _ => vec![Verdict::Accepted; changes],
+    }
+}
+
+fn refusal(error: &RequestError) -> Verdict {
+    match error {
+        RequestError::Unavailable { .. }
+        | RequestError::Unknown { .. }
+        | RequestError::Stopping => Verdict::Open,
+        _ => Verdict::Refused,
+    }
+}
+
+fn brief(reply: &Reply) -> String {
+    match reply {
+        Reply::Started(results) => {
+            let refused: Vec<String> = results
+                .iter()
+                .filter_map(|result| result.as_ref().err().map(ToString::to_string))
+                .collect();
+            format!("started {}, refused {refused:?}", results.len() - refused.len())
+        }
+        other => format!("{other:?}"),
+    }
+}

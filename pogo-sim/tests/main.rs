@@ -1,0 +1,4 @@
+//! Whole clusters under seeds, in virtual time.
+
+#[cfg(test)]
+mod scenarios;

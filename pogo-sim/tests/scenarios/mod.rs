@@ -1,0 +1,74 @@
+//! The named scenarios, each under many seeds; every law holds in each, and what the scenario says.
+
+use std::{num::NonZeroUsize, thread};
+
+use pogo_sim::{
+    runner::{run_seed, run_seeds},
+    scenario,
+};
+
+fn holds_under(name: &str, seeds: u64) {
+    let scenario = scenario::find(name).unwrap();
+    let jobs = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let batch = run_seeds(scenario, 0..seeds, jobs);
+    if let Some(failure) = batch.failures.first() {
+        panic!("{failure}");
+    }
+    assert_eq!(batch.seeds, seeds);
+    println!(
+        "{name}: {} cluster-seconds, {} starts, {} inputs",
+        batch.virtual_time.as_secs(),
+        batch.starts,
+        batch.inputs
+    );
+}
+
+#[test]
+fn netsplit_heals_to_one_survivor_everywhere_under_1000_seeds() {
+    holds_under("netsplit", 1_000);
+}
+
+#[test]
+fn join_moves_children_only_to_the_joiner() {
+    holds_under("join", 200);
+}
+
+#[test]
+fn leave_moves_children_only_from_the_leaver() {
+    holds_under("leave", 200);
+}
+
+#[test]
+fn crash_of_each_member_in_turn_loses_no_child() {
+    holds_under("crash-each", 100);
+}
+
+#[test]
+fn terminated_child_stays_gone_through_cut_and_crash() {
+    holds_under("terminated", 200);
+}
+
+#[test]
+fn completed_child_never_comes_back_while_every_member_is_replaced() {
+    holds_under("completed", 100);
+}
+
+#[test]
+fn members_that_form_and_ask_for_the_same_children_end_with_each_once() {
+    holds_under("forming", 200);
+}
+
+#[test]
+fn calm_cluster_moves_and_starts_nothing_for_an_hour() {
+    holds_under("calm", 20);
+}
+
+#[test]
+fn plan_that_went_through_its_text_runs_the_same() {
+    let scenario = scenario::find("swarm").unwrap();
+    let plan = (scenario.plan)(3);
+    let again = plan.to_string().parse().unwrap();
+    assert_eq!(plan, again);
+    let outcome = run_seed(scenario, 3);
+    assert_eq!(outcome.trace_hash, pogo_sim::world::run_plan(&again).trace_hash);
+}
