@@ -11,7 +11,7 @@
 //! Time and randomness are arguments.
 //!
 //! Inputs change the picture (members, desired specs, reports, local instances) and mark the
-//! children that they bear on; [`plan`] then compares desired with actual for those alone. The
+//! children that they bear on; `plan` then compares desired with actual for those alone. The
 //! slow sweep is the safety net, never the mechanism.
 
 pub mod config;
