@@ -402,6 +402,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_in_args_come_back_to_the_last_digit() {
+        for number in [0.1 + 0.2, 1.7e-310, 122.416_294_033_786_58, 1e23] {
+            let mut spec = spec();
+            spec.args = Args::from_value(&json!(number));
+            let text = serde_json::to_string(&spec).unwrap();
+            assert_eq!(serde_json::from_str::<ChildSpec>(&text).unwrap(), spec);
+        }
+    }
+
+    #[test]
     fn limits_of_r26_are_checked() {
         let mut long = spec();
         long.args = Args::from_value(&json!("x".repeat(limits::ARGS_BYTES)));

@@ -62,7 +62,7 @@ pub(super) struct Child {
 #[derive(Debug, Clone)]
 pub(super) struct Desired {
     pub(super) stamp: Stamp,
-    /// The value and the hash of its spec; `None` is a tombstone.
+    /// The value; `None` is a tombstone.
     pub(super) value: Option<(Arc<ChildSpec>, SpecRecordHead)>,
     /// The bytes, to put the record back where a store lost it (R15).
     pub(super) bytes: Option<Bytes>,
@@ -74,28 +74,19 @@ pub(super) struct SpecRecordHead {
     pub(super) generation: crate::id::Generation,
     pub(super) restarts_asked: u64,
     pub(super) over: Option<Version>,
-    pub(super) spec_hash: u64,
 }
 
 impl Desired {
-    pub(super) fn new(
-        stamp: Stamp,
-        record: Option<SpecRecord>,
-        bytes: Option<Bytes>,
-    ) -> Result<Self, serde_json::Error> {
-        let value = match record {
-            None => None,
-            Some(record) => {
-                let head = SpecRecordHead {
-                    generation: record.generation,
-                    restarts_asked: record.restarts_asked,
-                    over: record.over,
-                    spec_hash: record.spec.content_hash()?,
-                };
-                Some((Arc::new(record.spec), head))
-            }
-        };
-        Ok(Self { stamp, value, bytes })
+    pub(super) fn new(stamp: Stamp, record: Option<SpecRecord>, bytes: Option<Bytes>) -> Self {
+        let value = record.map(|record| {
+            let head = SpecRecordHead {
+                generation: record.generation,
+                restarts_asked: record.restarts_asked,
+                over: record.over,
+            };
+            (Arc::new(record.spec), head)
+        });
+        Self { stamp, value, bytes }
     }
 
     /// The spec, where it stands and is not complete.

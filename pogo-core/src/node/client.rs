@@ -53,7 +53,7 @@ pub(super) struct Op {
 /// What a user wishes of one child.
 #[derive(Debug, Clone)]
 pub(super) enum Wish {
-    Start { spec: Arc<ChildSpec>, hash: u64, mode: StartMode },
+    Start { spec: Arc<ChildSpec>, mode: StartMode },
     Terminate,
     Restart,
 }
@@ -134,20 +134,16 @@ impl Node {
         for (slot, spec) in checked.into_iter().enumerate() {
             match spec {
                 Err(refusal) => self.finish(request, slot, Outcome::Started(Err(refusal))),
-                Ok((spec, hash)) => {
+                Ok(spec) => {
                     let id = spec.id.clone();
-                    let change = Wish::Start { spec: Arc::new(spec), hash, mode };
+                    let change = Wish::Start { spec: Arc::new(spec), mode };
                     self.enqueue(&id, request, slot, change);
                 }
             }
         }
     }
 
-    fn check_spec(
-        &self,
-        spec: ChildSpec,
-        first: bool,
-    ) -> Result<(ChildSpec, u64), StartChildError> {
+    fn check_spec(&self, spec: ChildSpec, first: bool) -> Result<ChildSpec, StartChildError> {
         spec.validate()?;
         if !first {
             return Err(StartChildError::Duplicate { id: spec.id });
@@ -156,9 +152,7 @@ impl Node {
             let wanted = "strict exclusivity";
             return Err(StartChildError::Unsupported { id: spec.id, wanted, backend: lack });
         }
-        let hash =
-            spec.content_hash().map_err(|e| SpecError::ArgsNotJson { reason: e.to_string() })?;
-        Ok((spec, hash))
+        Ok(spec)
     }
 
     /// What the backend lacks for a strict child, if so.
@@ -230,15 +224,15 @@ impl Node {
         let must_read = self.session.has_compare_and_set() && !op.is_fresh;
         let present = child.and_then(|child| self.present(child));
         match (&op.change, present) {
-            (Wish::Start { spec, hash, mode }, present) => {
+            (Wish::Start { spec, mode }, present) => {
                 let known = child.is_some_and(|child| child.desired.is_some());
-                self.next_of_start(spec, *hash, *mode, known, present, must_read)
+                self.next_of_start(spec, *mode, known, present, must_read)
             }
             (Wish::Terminate, Some(_)) => Move::Write { spec: None, restart: false },
             // Not known here is not yet unknown: ask before saying so.
             (Wish::Terminate | Wish::Restart, None) if !op.is_fresh => Move::Read,
             (Wish::Terminate, None) => Move::Finish(Outcome::Terminated(Ok(Terminated::NotFound))),
-            (Wish::Restart, Some((spec, _))) => {
+            (Wish::Restart, Some(spec)) => {
                 Move::Write { spec: Some(Arc::clone(spec)), restart: true }
             }
             (Wish::Restart, None) => Move::Finish(Outcome::Restarted(Ok(false))),
@@ -248,15 +242,14 @@ impl Node {
     fn next_of_start(
         &self,
         spec: &Arc<ChildSpec>,
-        hash: u64,
         mode: StartMode,
         known: bool,
-        present: Option<(&Arc<ChildSpec>, u64)>,
+        present: Option<&Arc<ChildSpec>>,
         must_read: bool,
     ) -> Move {
         let finish = |result| Move::Finish(Outcome::Started(result));
         let write = || Move::Write { spec: Some(Arc::clone(spec)), restart: false };
-        let same = present.is_some_and(|(_, present)| present == hash);
+        let same = present.is_some_and(|present| present == spec);
         let info = || self.child_info(&spec.id);
         match mode {
             StartMode::Initial if known => match info() {
@@ -285,13 +278,13 @@ impl Node {
     }
 
     /// The spec of a child that is wanted; a temporary one that has ended is not (R5).
-    fn present<'a>(&self, child: &'a Child) -> Option<(&'a Arc<ChildSpec>, u64)> {
+    fn present<'a>(&self, child: &'a Child) -> Option<&'a Arc<ChildSpec>> {
         let desired = child.desired.as_ref()?;
         let spec = desired.spec()?;
         if self.has_ended(child) {
             return None;
         }
-        desired.value.as_ref().map(|(_, head)| (spec, head.spec_hash))
+        Some(spec)
     }
 
     /// Whether a temporary child's one run is over (R5).

@@ -61,8 +61,7 @@ impl Node {
         if value.as_ref().is_some_and(|value| value.spec.id != *id) {
             return Err(Garbage::Json("the spec is another child's".to_owned()));
         }
-        let desired = Desired::new(record.stamp, value, record.value)
-            .map_err(|e| Garbage::Json(e.to_string()))?;
+        let desired = Desired::new(record.stamp, value, record.value);
         self.tell_overwritten(id, &desired);
         self.children.set_desired(id, Some(desired), &self.members);
         Ok(())
