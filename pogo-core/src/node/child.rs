@@ -56,6 +56,18 @@ pub(super) struct Child {
     /// Whether this member asks for it (R7).
     pub(super) wanted_here: bool,
     pub(super) history: VecDeque<(WallTime, &'static str)>,
+    /// Its deadline in the table, while it has one.
+    pub(super) due: Option<Timestamp>,
+    pub(super) queued: Queued,
+}
+
+/// What a child waits for in the queues of [`super::children::Children`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Queued {
+    /// To be reconciled.
+    pub(super) dirty: bool,
+    /// To be told to observers.
+    pub(super) changed: bool,
 }
 
 /// The spec record of a child.
@@ -420,6 +432,8 @@ impl Child {
             claim_releasing: false,
             wanted_here: false,
             history: VecDeque::new(),
+            due: None,
+            queued: Queued::default(),
         }
     }
 
@@ -448,6 +462,8 @@ impl Child {
                 seen.report = report;
             }
             (None, Some(report)) => {
+                // Nearly always the only one.
+                self.reports.reserve_exact(1);
                 self.reports.push(Seen { by, report, since: now });
                 self.reports.sort_unstable_by_key(|seen| seen.by);
             }

@@ -1,6 +1,9 @@
 //! All children that a node knows, and the indexes that keep work proportional to what changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
+};
 
 use super::{
     child::{Child, Desired},
@@ -16,49 +19,51 @@ use crate::{
 /// Children by id, with what must be looked at again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Children {
-    by_id: BTreeMap<ChildId, Child>,
+    /// Boxed: the tree keeps room to grow in every leaf, and moves what it holds.
+    by_id: BTreeMap<ChildId, Box<Child>>,
     pub(super) pools: Pools,
     /// Wanted children by the member that placement names.
     owned: BTreeMap<BootId, BTreeSet<ChildId>>,
     /// Children with something of them here.
     local: BTreeSet<ChildId>,
-    /// To be reconciled.
-    dirty: BTreeSet<ChildId>,
+    /// To be reconciled; each is marked, so that it stands here once.
+    dirty: VecDeque<ChildId>,
     /// Held up by a closed gate.
     blocked: BTreeSet<ChildId>,
-    /// To be told to observers.
-    changed: BTreeSet<ChildId>,
+    /// To be told to observers; marked likewise.
+    changed: VecDeque<ChildId>,
     /// Where the slow full pass stands.
     sweep_from: Option<ChildId>,
 }
 
 impl Children {
     pub(super) fn get(&self, id: &ChildId) -> Option<&Child> {
-        self.by_id.get(id)
+        self.by_id.get(id).map(Box::as_ref)
     }
 
     /// For changes that bear on nothing but the child; it is reconciled and told to observers.
     pub(super) fn edit(&mut self, id: &ChildId) -> Option<&mut Child> {
         let child = self.by_id.get_mut(id)?;
-        self.dirty.insert(id.clone());
-        self.changed.insert(id.clone());
+        mark(&mut child.queued.dirty, &mut self.dirty, id);
+        mark(&mut child.queued.changed, &mut self.changed, id);
         Some(child)
     }
 
     /// As [`Children::edit`], but without any consequence.
     pub(super) fn get_mut(&mut self, id: &ChildId) -> Option<&mut Child> {
-        self.by_id.get_mut(id)
+        self.by_id.get_mut(id).map(Box::as_mut)
     }
 
     /// As [`Children::edit`], the child being made where it is not known.
     pub(super) fn entry(&mut self, id: &ChildId) -> &mut Child {
-        self.dirty.insert(id.clone());
-        self.changed.insert(id.clone());
-        self.by_id.entry(id.clone()).or_insert_with(|| Child::new(id))
+        let child = self.by_id.entry(id.clone()).or_insert_with(|| Box::new(Child::new(id)));
+        mark(&mut child.queued.dirty, &mut self.dirty, id);
+        mark(&mut child.queued.changed, &mut self.changed, id);
+        child
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ChildId, &Child)> {
-        self.by_id.iter()
+        self.by_id.iter().map(|(id, child)| (id, child.as_ref()))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -71,7 +76,7 @@ impl Children {
 
     /// Children with something of them here.
     pub(super) fn local(&self) -> impl Iterator<Item = (&ChildId, &Child)> {
-        self.local.iter().filter_map(|id| Some((id, self.by_id.get(id)?)))
+        self.local.iter().filter_map(|id| Some((id, self.get(id)?)))
     }
 
     pub(super) fn local_ids(&self) -> Vec<ChildId> {
@@ -168,8 +173,9 @@ impl Children {
     }
 
     fn set_owner(&mut self, id: &ChildId, owner: Option<BootId>) {
-        let Some(child) = self.by_id.get_mut(id) else { return };
-        if let Some(former) = child.owner
+        let Some(child) = self.edit(id).filter(|child| child.owner != owner) else { return };
+        let former = std::mem::replace(&mut child.owner, owner);
+        if let Some(former) = former
             && let Some(set) = self.owned.get_mut(&former)
         {
             set.remove(id);
@@ -177,22 +183,16 @@ impl Children {
                 self.owned.remove(&former);
             }
         }
-        child.owner = owner;
         if let Some(owner) = owner {
             self.owned.entry(owner).or_default().insert(id.clone());
         }
-        self.touch(id);
-    }
-
-    /// To be reconciled and told to observers.
-    pub(super) fn touch(&mut self, id: &ChildId) {
-        self.dirty.insert(id.clone());
-        self.changed.insert(id.clone());
     }
 
     /// To be reconciled.
     pub(super) fn revisit(&mut self, id: &ChildId) {
-        self.dirty.insert(id.clone());
+        if let Some(child) = self.by_id.get_mut(id) {
+            mark(&mut child.queued.dirty, &mut self.dirty, id);
+        }
     }
 
     pub(super) fn block(&mut self, id: &ChildId) {
@@ -201,35 +201,55 @@ impl Children {
 
     /// A gate may have opened: what it held up is looked at again.
     pub(super) fn unblock(&mut self) {
-        self.dirty.append(&mut self.blocked);
+        for id in std::mem::take(&mut self.blocked) {
+            self.revisit(&id);
+        }
     }
 
     pub(super) fn pop_dirty(&mut self) -> Option<ChildId> {
-        self.dirty.pop_first()
+        let id = self.dirty.pop_front()?;
+        if let Some(child) = self.by_id.get_mut(&id) {
+            child.queued.dirty = false;
+        }
+        Some(id)
     }
 
     pub(super) fn pop_changed(&mut self) -> Option<ChildId> {
-        self.changed.pop_first()
+        let id = self.changed.pop_front()?;
+        if let Some(child) = self.by_id.get_mut(&id) {
+            child.queued.changed = false;
+        }
+        Some(id)
     }
 
-    /// Marks the next `count` children of the slow full pass as dirty.
-    pub(super) fn sweep(&mut self, count: usize) {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = self.sweep_from.take().map_or(Unbounded, Excluded);
-        let ids: Vec<_> =
-            self.by_id.range((from, Unbounded)).take(count).map(|(id, _)| id.clone()).collect();
-        if ids.len() == count {
-            self.sweep_from = ids.last().cloned();
-        }
-        self.dirty.extend(ids);
+    /// The next `count` children of the slow full pass, and where the slice after them begins.
+    pub(super) fn slice(
+        &self,
+        count: usize,
+    ) -> (impl Iterator<Item = (&ChildId, &Child)>, Option<ChildId>) {
+        let from = self.sweep_from.clone().map_or(Bound::Unbounded, Bound::Included);
+        let rest = || self.by_id.range((from.clone(), Bound::Unbounded));
+        let slice = rest().take(count).map(|(id, child)| (id, child.as_ref()));
+        (slice, rest().nth(count).map(|(id, _)| id.clone()))
+    }
+
+    pub(super) fn sweep_next(&mut self, from: Option<ChildId>) {
+        self.sweep_from = from;
     }
 
     /// Drops a child of which nothing is known any more.
     pub(super) fn forget_blank(&mut self, id: &ChildId) {
-        if self.by_id.get(id).is_some_and(Child::is_blank) {
+        if self.get(id).is_some_and(Child::is_blank) {
             self.by_id.remove(id);
             self.local.remove(id);
             self.blocked.remove(id);
         }
+    }
+}
+
+/// Puts a child into a queue unless it stands there.
+fn mark(is_marked: &mut bool, queue: &mut VecDeque<ChildId>, id: &ChildId) {
+    if !std::mem::replace(is_marked, true) {
+        queue.push_back(id.clone());
     }
 }

@@ -81,9 +81,6 @@ use crate::{
     time::{Now, Timestamp},
 };
 
-/// Children looked at in one slice of the slow full pass.
-const SWEEP: usize = 10_000;
-
 /// A member's state machine.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -207,10 +204,9 @@ impl Node {
         }
     }
 
-    /// The safety net: looks at a slice of all children, whether or not anything bears on them.
     fn on_sync(&mut self) {
         self.timers.arm(Timer::Sync, self.now.mono + self.config.sync_interval);
-        self.children.sweep(SWEEP);
+        self.sweep();
         self.children.unblock();
     }
 }

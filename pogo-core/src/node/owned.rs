@@ -53,10 +53,11 @@ impl Node {
 
     fn on_report(&mut self, id: &ChildId, by: BootId, report: Option<Report>) {
         let Some(member) = self.members.get_mut(by) else { return };
-        if report.is_some() {
-            member.reports.insert(id.clone());
-        } else {
+        let known = self.children.get(id).is_some_and(|child| child.report_by(by).is_some());
+        if report.is_none() {
             member.reports.remove(id);
+        } else if !known {
+            member.reports.insert(id.clone());
         }
         self.children.set_report(id, by, report, self.now.mono);
     }

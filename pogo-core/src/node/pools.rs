@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::members::Members;
 use crate::{
     id::{BootId, Kind, MemberName},
-    placement::{Candidate, ChildKey, owner, precedes},
+    placement::{Candidate, ChildKey, MemberKey, precedes},
     spec::{ChildSpec, Labels},
 };
 
@@ -33,7 +33,14 @@ struct Pool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Eligible {
     name: MemberName,
+    key: MemberKey,
     weight: u16,
+}
+
+impl Eligible {
+    const fn candidate(&self) -> Candidate<'_> {
+        Candidate::with_key(&self.name, self.key, self.weight)
+    }
 }
 
 impl Pools {
@@ -74,12 +81,13 @@ impl Pools {
 
     /// The owner of a child of this pool.
     pub(super) fn owner(&self, pool: PoolId, child: ChildKey) -> Option<BootId> {
-        let candidates: Vec<_> = self.candidates(pool).collect();
-        let first = owner(child, candidates.iter().map(|(_, candidate)| candidate))?;
-        candidates
-            .iter()
-            .find(|(_, candidate)| candidate.name() == first.name())
-            .map(|(boot, _)| *boot)
+        let mut first: Option<(BootId, Candidate<'_>)> = None;
+        for (boot, candidate) in self.candidates(pool) {
+            if first.is_none_or(|(_, first)| precedes(child, &candidate, &first)) {
+                first = Some((boot, candidate));
+            }
+        }
+        first.map(|(boot, _)| boot)
     }
 
     /// Whether `boot` takes the child from `owner`.
@@ -107,12 +115,11 @@ impl Pools {
             .get(pool.0)
             .into_iter()
             .flat_map(|pool| &pool.eligible)
-            .map(|(boot, it)| (*boot, Candidate::new(&it.name, it.weight)))
+            .map(|(boot, it)| (*boot, it.candidate()))
     }
 
     fn candidate(&self, pool: PoolId, boot: BootId) -> Option<Candidate<'_>> {
-        let it = self.pools.get(pool.0)?.eligible.get(&boot)?;
-        Some(Candidate::new(&it.name, it.weight))
+        self.pools.get(pool.0)?.eligible.get(&boot).map(Eligible::candidate)
     }
 }
 
@@ -128,5 +135,7 @@ fn eligible(spec: &ChildSpec, members: &Members, boot: BootId) -> Option<Eligibl
     if !member.is_candidate() || member.mismatch(spec).is_some() {
         return None;
     }
-    Some(Eligible { name: member.info.id.name.clone(), weight: member.info.metadata.weight })
+    let name = member.info.id.name.clone();
+    let key = MemberKey::new(name.as_str());
+    Some(Eligible { name, key, weight: member.info.metadata.weight })
 }

@@ -9,7 +9,6 @@ use super::{
     Event, Node, Output, StartChild,
     child::{Local, Needs, Phase, StopCause},
     outbox::{Lookup, Purpose},
-    timers::Timer,
     wire::{ReportPhase, StateRecord, from_packed, spec_key, state_key},
 };
 use crate::{
@@ -172,7 +171,7 @@ impl Node {
         }
         // `ClaimFree` tells sooner; this is for a feed that missed it.
         let at = self.now.mono + self.config.sync_interval;
-        self.timers.arm(Timer::Child(id.clone()), at);
+        self.wait_until(id, Some(at));
     }
 
     /// Claims were given back.

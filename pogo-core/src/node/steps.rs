@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use super::{
     Event, Node, Output,
-    child::{Phase, StopCause},
+    child::{Child, Phase, StopCause},
     plan::{DropWhy, Step, plan},
     timers::Timer,
 };
-use crate::{id::ChildId, spec::Shutdown};
+use crate::{id::ChildId, spec::Shutdown, time::Timestamp};
+
+/// Children looked at in one slice of the slow full pass.
+const SWEEP: usize = 10_000;
 
 /// Planned moves towards this member: those asked for, and those that wait for room (R7).
 #[derive(Debug, Clone, Default)]
@@ -31,7 +34,9 @@ impl Node {
         while let Some(id) = self.children.pop_dirty() {
             let Some(child) = self.children.get(&id) else { continue };
             let step = plan(&id, child, &self.scene());
-            self.apply(&id, step);
+            if !self.is_carried_out(child, &step) {
+                self.apply(&id, step);
+            }
             budget -= 1;
             if budget == 0 {
                 self.bug("reconcile does not come to an end");
@@ -40,11 +45,50 @@ impl Node {
         }
     }
 
+    /// Whether carrying out `step` would change nothing: what most children are met with most of
+    /// the time.
+    fn is_carried_out(&self, child: &Child, step: &Step) -> bool {
+        let due = match step {
+            Step::Nothing => None,
+            Step::WaitUntil(at) => Some(*at),
+            Step::Blocked(_)
+            | Step::Prepare
+            | Step::Launch
+            | Step::Retry
+            | Step::Want
+            | Step::MarkDone
+            | Step::Stop(_)
+            | Step::Release { .. }
+            | Step::Drop(_)
+            | Step::ClearFailures => return false,
+        };
+        child.due == due
+            && !child.wanted_here
+            && self.moves.waiting.is_empty()
+            && (child.local.is_some() || child.claim.is_none())
+            && !child.is_blank()
+    }
+
+    /// The safety net: looks at a slice of all children, whether or not anything bears on them.
+    pub(super) fn sweep(&mut self) {
+        let scene = self.scene();
+        let (slice, next) = self.children.slice(SWEEP);
+        let off: Vec<ChildId> = slice
+            .filter(|(id, child)| !self.is_carried_out(child, &plan(id, child, &scene)))
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.children.sweep_next(next);
+        for id in off {
+            self.children.revisit(&id);
+        }
+    }
+
     fn apply(&mut self, id: &ChildId, step: Step) {
         self.apply_want(id, step == Step::Want);
         match step {
-            Step::Nothing | Step::Want => {}
-            Step::WaitUntil(at) => self.timers.arm(Timer::Child(id.clone()), at),
+            Step::Nothing => self.wait_until(id, None),
+            Step::Want => {}
+            Step::WaitUntil(at) => self.wait_until(id, Some(at)),
             Step::Blocked(_) => self.children.block(id),
             Step::Prepare => self.prepare(id),
             Step::Launch => self.launch(id),
@@ -123,7 +167,15 @@ impl Node {
         }
         self.children.index_local(id);
         self.publisher.report_changed(id);
-        self.timers.disarm(&Timer::Child(id.clone()));
+        self.wait_until(id, None);
+    }
+
+    /// Sets or removes the child's deadline.
+    pub(super) fn wait_until(&mut self, id: &ChildId, at: Option<Timestamp>) {
+        if let Some(child) = self.children.get_mut(id) {
+            let due = std::mem::replace(&mut child.due, at);
+            self.timers.shift(Timer::Child(id.clone()), due, at);
+        }
     }
 
     /// Sets the phase of the local instance and has it reported.
@@ -180,7 +232,11 @@ impl Node {
 
     /// Some deadline of the child has come; the plan knows which.
     pub(super) fn on_child_due(&mut self, id: &ChildId) {
-        if let Some(child) = self.children.edit(id) {
+        let Some(child) = self.children.get_mut(id) else { return };
+        child.due = None;
+        if child.claim_held_by.is_none() {
+            self.children.revisit(id);
+        } else if let Some(child) = self.children.edit(id) {
             // Whether its claim is still held elsewhere, only asking tells.
             child.claim_held_by = None;
         }

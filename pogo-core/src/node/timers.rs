@@ -30,6 +30,7 @@ pub(super) enum Timer {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Timers {
     by_time: BTreeSet<(Timestamp, Timer)>,
+    /// Of all but children, which remember their own.
     by_subject: BTreeMap<Timer, Timestamp>,
 }
 
@@ -49,6 +50,21 @@ impl Timers {
     pub(super) fn arm_by(&mut self, timer: Timer, at: Timestamp) {
         if self.by_subject.get(&timer).is_none_or(|armed| *armed > at) {
             self.arm(timer, at);
+        }
+    }
+
+    /// Moves a deadline whose subject remembers it; nothing else may arm it.
+    pub(super) fn shift(&mut self, timer: Timer, from: Option<Timestamp>, to: Option<Timestamp>) {
+        if from == to {
+            return;
+        }
+        let mut entry = (from.unwrap_or_default(), timer);
+        if from.is_some() {
+            self.by_time.remove(&entry);
+        }
+        if let Some(to) = to {
+            entry.0 = to;
+            self.by_time.insert(entry);
         }
     }
 

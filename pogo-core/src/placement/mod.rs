@@ -47,6 +47,11 @@ impl<'a> Candidate<'a> {
         Self { name, key: MemberKey::new(name.as_str()), weight }
     }
 
+    /// With the hash of its name, where that is kept.
+    pub(crate) const fn with_key(name: &'a MemberName, key: MemberKey, weight: u16) -> Self {
+        Self { name, key, weight }
+    }
+
     /// The member's name.
     pub const fn name(&self) -> &'a MemberName {
         self.name
