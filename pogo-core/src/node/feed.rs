@@ -136,6 +136,9 @@ impl Node {
 
     pub(super) fn on_member_info(&mut self, info: MemberInfo) {
         let boot = info.id.boot;
+        if !self.members.is_live(boot) {
+            self.absolve(boot);
+        }
         let change = self.members.upsert(info);
         self.after_member_change(boot, change);
     }

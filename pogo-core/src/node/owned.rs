@@ -2,6 +2,7 @@
 
 use super::{
     Node,
+    child::Phase,
     wire::{Garbage, OwnedKey, Report, ReportPhase, ViewRecord, from_packed},
 };
 use crate::{
@@ -66,15 +67,12 @@ impl Node {
     pub(super) fn on_reporter_down(&mut self, id: &ChildId, boot: BootId, reason: DownReason) {
         let now = self.now.mono;
         let crashed = reason != DownReason::Left;
-        let detection =
-            self.session.capabilities.as_ref().map(|it| it.detection).unwrap_or_default();
         let delay = self.config.failover_delay;
         if let Some(child) = self.children.edit(id) {
             let report = child.report_by(boot).map(|seen| (seen.report.clone(), seen.since));
             match report {
                 Some((report, since)) if crashed => {
-                    // When it died is known no better than detection is quick.
-                    let fresh = now.since(since) <= JUST_STARTED + detection;
+                    let fresh = now.since(since) <= JUST_STARTED;
                     let starting = report.phase == ReportPhase::Starting
                         || (fresh && report.phase == ReportPhase::Running);
                     if starting {
@@ -94,6 +92,30 @@ impl Node {
             }
         }
         self.children.set_report(id, boot, None, now);
+    }
+
+    /// A member that was held to be dead is there: it died of nothing (R11).
+    pub(super) fn absolve(&mut self, boot: BootId) {
+        let accused: Vec<_> = self
+            .children
+            .iter()
+            .filter(|(_, child)| child.strikes.names(boot))
+            .map(|(id, _)| id.clone())
+            .collect();
+        let now = self.now.mono;
+        for id in accused {
+            let Some(child) = self.children.edit(&id) else { continue };
+            let was_recorded = child.strikes.absolve(boot);
+            if let Some(local) = &mut child.local
+                && let Phase::Quarantined { until } = &mut local.phase
+                && !local.failures.is_excessive(&self.config.restart)
+            {
+                *until = now;
+            }
+            if was_recorded && child.owner == Some(self.boot) {
+                self.put_strikes(&id);
+            }
+        }
     }
 
     /// Drops what a snapshot no longer names of a live member.

@@ -237,10 +237,22 @@ fn plan_move(
     }
 }
 
+/// Whether the run may begin here. What belongs elsewhere by now waits to be wanted there: it
+/// would be started only to be stopped. A draining member starts nothing (R23), but for a child
+/// whose one start is already taken.
+fn may_launch(child: &Child, local: &Local, scene: &Scene<'_>) -> bool {
+    let is_temporary = local.spec.restart == Restart::Temporary;
+    let stays = scene.leaving == Leaving::No
+        && (child.owner == Some(scene.me) || scene.cordoned || local.attempt > 0);
+    is_temporary || stays
+}
+
 /// The instance stays; its own deadlines are what is left.
 fn plan_due(child: &Child, local: &Local, scene: &Scene<'_>) -> Step {
     match &local.phase {
-        Phase::Preparing(needs) if needs.is_met() => Step::Launch,
+        Phase::Preparing(needs) if needs.is_met() && may_launch(child, local, scene) => {
+            Step::Launch
+        }
         Phase::Starting { since } => {
             let until = *since + scene.config.start_timeout;
             if until <= scene.now {
@@ -249,7 +261,7 @@ fn plan_due(child: &Child, local: &Local, scene: &Scene<'_>) -> Step {
                 Step::WaitUntil(until)
             }
         }
-        Phase::Running { .. } if local.failures.is_clear() && child.strikes.boots.is_empty() => {
+        Phase::Running { .. } if local.failures.is_clear() && child.strikes.is_empty() => {
             Step::Nothing
         }
         Phase::Running { since } => {

@@ -37,7 +37,7 @@ impl Node {
             spent: child.is_temporary(),
             claim: self.is_strict(spec) && child.claim.is_none(),
             state: lineage.is_some(),
-            strikes: child.strikes.against(version) > child.strikes.recorded,
+            strikes: child.strikes.against(version) > 0 && !child.strikes.is_recorded(),
         };
         let struck_out = child.strikes.against(version) >= STRIKES;
         if struck_out {

@@ -106,14 +106,7 @@ impl Node {
     fn merge_strikes(&mut self, id: &ChildId, record: &Record) -> Result<(), Garbage> {
         let value: Option<StrikesRecord> =
             record.value.as_ref().map(|bytes| from_json(bytes)).transpose()?;
-        let strikes = &mut self.children.entry(id).strikes;
-        if strikes.stamp >= Some(record.stamp) {
-            return Ok(());
-        }
-        strikes.stamp = Some(record.stamp);
-        strikes.version = value.as_ref().map(|it| it.version);
-        strikes.boots = value.map(|it| it.boots).unwrap_or_default();
-        strikes.recorded = strikes.boots.len();
+        self.children.entry(id).strikes.merge(record.stamp, value);
         Ok(())
     }
 
@@ -195,13 +188,7 @@ impl Node {
     /// Writes the strikes known here (R11).
     pub(super) fn put_strikes(&mut self, id: &ChildId) {
         let Some(child) = self.children.get(id) else { return };
-        let boots = child.strikes.boots.clone();
-        let value = child
-            .strikes
-            .version
-            .filter(|_| !boots.is_empty())
-            .map(|version| StrikesRecord { version, boots });
-        let bytes = value.and_then(|value| to_json(&value).ok());
+        let bytes = child.strikes.to_record().and_then(|value| to_json(&value).ok());
         let record = self.new_record(bytes);
         let put = Put { key: super::wire::strikes_key(id), record, expect: Expect::Newer };
         self.outbox.put(put, Purpose::Strikes(id.clone()));

@@ -223,8 +223,8 @@ impl Node {
         if let Some(local) = &mut child.local {
             local.failures.clear();
         }
-        if !child.strikes.boots.is_empty() {
-            child.strikes.boots.clear();
+        if !child.strikes.is_empty() {
+            child.strikes.clear();
             self.put_strikes(id);
         }
         self.publisher.report_changed(id);
