@@ -76,6 +76,7 @@ impl Hub {
             let held = self.outage || self.cut_off.contains(&open.id.name);
             let event = open.feed.pop(now, held);
             if event == Some(Event::Synced) {
+                open.is_reading = false;
                 self.boots.insert(open.id.boot, open.losses);
             }
             return event;

@@ -69,17 +69,17 @@ impl Hub {
             dead: false,
             given_up_at: None,
             cuts: BTreeMap::new(),
+            is_reading: true,
             losses: self.losses,
             waiting: BTreeSet::new(),
         };
         let up = Event::MemberUp(stay.info());
         let unknown = |id: &MemberId| Cut { author: id.clone(), given_up_at: None, missed: vec![] };
         for (other_session, other) in &mut self.sessions {
-            if other.dead {
-                continue;
-            }
             if other.island == stay.island {
-                other.hear(at, &self.network, (session, id), &up);
+                if !other.dead {
+                    other.hear(at, &self.network, (session, id), &up);
+                }
             } else {
                 other.cuts.insert(session, unknown(id));
                 stay.cuts.insert(*other_session, unknown(&other.id));
@@ -132,6 +132,7 @@ impl Hub {
         events.push(Event::Synced);
         let network = self.network;
         if let Some(reader) = self.sessions.get_mut(&session) {
+            reader.is_reading = true;
             reader.losses = self.losses;
             reader.feed.push_fence(at, &network, events);
         }

@@ -142,7 +142,9 @@ impl Hub {
             self.alarms.extend(self.islands.next_collection());
             let network = self.network;
             for (id, reader) in &mut self.sessions {
-                if *id != session && reader.island == island && !reader.dead {
+                // A snapshot on its way does not name the write, which would then seem gone.
+                let is_told = *id != session || reader.is_reading;
+                if is_told && reader.island == island && !reader.dead {
                     let event = Event::Shared(written.clone());
                     reader.feed.push(at, &network, Channel::Shared(name.clone()), event);
                 }

@@ -43,6 +43,8 @@ pub(super) struct Session {
     pub(super) given_up_at: Option<Timestamp>,
     /// The members that it hears nothing of.
     pub(super) cuts: BTreeMap<SessionId, Cut>,
+    /// A snapshot is on its way to it.
+    pub(super) is_reading: bool,
     /// How many losses of data its snapshot tells of.
     pub(super) losses: u64,
     /// Claims that it was told others hold.
