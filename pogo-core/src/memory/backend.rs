@@ -217,8 +217,11 @@ impl Presence for Parts {
         let now = self.clock.now();
         // The hub counts from its own start, the supervisor from its.
         place.with(now.wall, |hub, hub_now| {
-            let left = hub.lease_deadline(hub_now.mono, *session)?.since(hub_now.mono);
-            Some(now.mono + left)
+            let deadline = hub.lease_deadline(hub_now.mono, *session)?;
+            let over = hub_now.mono.since(deadline).as_nanos();
+            let passed =
+                now.mono.as_nanos().saturating_sub(u64::try_from(over).unwrap_or(u64::MAX));
+            Some(Timestamp::from_nanos(passed) + deadline.since(hub_now.mono))
         })
     }
 

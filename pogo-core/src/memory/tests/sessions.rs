@@ -133,6 +133,41 @@ async fn silent_cut_is_detected_when_the_clock_comes_to_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lease_deadline_is_in_the_clock_of_the_join_and_stands_still_without_contact() {
+    let backend = MemoryBackend::isolated();
+    let _first = join(&backend, "a", 1).await.unwrap();
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let b = join(&backend, "b", 2).await.unwrap();
+    let deadline = Timestamp::from_start(Duration::from_secs(10));
+    assert_eq!(b.presence.lease_deadline(), Some(deadline));
+    backend.faults(&cluster(), &scope()).set_outage(true);
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_secs(7)).await;
+        assert_eq!(b.presence.lease_deadline(), Some(deadline));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_keeps_nobody_waiting_and_loses_nothing() {
+    let backend = MemoryBackend::isolated();
+    let mut slow = join(&backend, "slow", 1).await.unwrap();
+    let writer = join(&backend, "writer", 2).await.unwrap();
+    let mut quick = join(&backend, "quick", 3).await.unwrap();
+    let before = Instant::now();
+    for n in 0..1_000 {
+        let put = Put { key: Key::new(n.to_string()), record: record("v"), expect: Expect::Newer };
+        writer.records.put(vec![put]).await.unwrap();
+    }
+    let last = |event: &Event| {
+        let Event::Shared(records) = event else { return None };
+        records.iter().any(|(key, _)| key.as_str() == "999").then_some(())
+    };
+    event(&mut quick, last).await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    event(&mut slow, last).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn evicted_session_says_so_last_and_refuses_requests() {
     let backend = MemoryBackend::isolated();
     let mut a = join(&backend, "a", 1).await.unwrap();
