@@ -49,10 +49,9 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
     let moving_here = local.spec.handover == Handover::StartFirst && child.owner == Some(scene.me);
     match &local.phase {
         Phase::Running { .. } => theirs.is_running() && better,
-        Phase::Preparing(_) | Phase::Starting { .. } => {
-            theirs.is_running() && (better || !moving_here)
-        }
-        Phase::Backoff { .. } | Phase::Quarantined { .. } => {
+        Phase::Starting { .. } => theirs.is_running() && (better || !moving_here),
+        // Where no run is at stake the better report is enough, whatever it says.
+        Phase::Preparing(_) | Phase::Backoff { .. } | Phase::Quarantined { .. } => {
             let alive = matches!(
                 theirs.report.phase,
                 ReportPhase::Starting
