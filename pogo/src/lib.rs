@@ -5,11 +5,15 @@ mod backends;
 /// What a backend is written against.
 pub use pogo_core::{id, membership, record, time};
 pub use pogo_core::{
-    id::{ChildId, ClusterName, FencingToken, IdError, Kind, MemberId, MemberName, Scope},
-    membership::{Health, Membership, MembershipError},
+    id::{
+        BootId, ChildId, ClusterName, FencingToken, Generation, IdError, Incarnation, Kind,
+        MemberId, MemberName, RunId, Scope,
+    },
+    membership::{DownReason, Health, MemberStatus, Membership, MembershipError},
     node::{
-        ChildInfo, Drained, Event, ExitReason, Explanation, LeavePlan, Listing, MemberView,
-        PendingReason, RequestError, StartChildError, Started, Status, StopReason, Terminated,
+        ChildInfo, Drained, Event, Exclusion, ExitReason, Explanation, LeavePlan, Listing,
+        MemberView, PendingReason, RequestError, StartChildError, Started, Status, StopReason,
+        Terminated,
     },
     runtime::{
         Backend, BackendError, Backends, Batch, Child, ChildContext, ChildError, ChildWatch,

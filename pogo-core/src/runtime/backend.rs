@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use super::url::{BackendUrl, percent_decode};
 use crate::{
     id::{ClusterName, IdError, MemberName},
     membership::Membership,
+    memory::MemoryBackend,
 };
 
 /// The backends that can be named by URL.
@@ -74,4 +76,29 @@ pub enum BackendError {
     /// A name in it is not acceptable.
     #[error(transparent)]
     Id(#[from] IdError),
+}
+
+/// `memory://CLUSTER?name=NAME`: all members in this process. The cluster defaults to `pogo`, and a
+/// name that is taken gets a suffix.
+#[derive(Debug)]
+pub struct MemoryOnly;
+
+impl Backends for MemoryOnly {
+    fn open(url: &str) -> Result<Backend, BackendError> {
+        let mut url = BackendUrl::parse(url)?;
+        if url.scheme() != "memory" {
+            let (scheme, known) = (url.scheme().to_owned(), "memory".to_owned());
+            return Err(BackendError::UnknownScheme { scheme, known });
+        }
+        let name = url.take("name").filter(|name| name != "auto").map(MemberName::new);
+        let cluster = percent_decode(url.rest())?;
+        url.finish()?;
+        let cluster = ClusterName::new(if cluster.is_empty() { "pogo" } else { &cluster })?;
+        Ok(Backend {
+            membership: Arc::new(MemoryBackend::shared()),
+            cluster: Some(cluster),
+            name: name.transpose()?,
+            naming: Naming::Suffixed,
+        })
+    }
 }

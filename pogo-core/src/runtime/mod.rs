@@ -33,7 +33,7 @@ mod tests;
 mod url;
 
 pub use self::{
-    backend::{Backend, BackendError, Backends, Naming},
+    backend::{Backend, BackendError, Backends, MemoryOnly, Naming},
     builder::Builder,
     child::{Child, ChildError, Exit},
     context::{ChildContext, HandOverError, StateError},
