@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-STAGES=(fmt rules clippy pure test doctest doc)
+STAGES=(fmt rules clippy pure test doctest doc demo)
 
 usage() {
     cat <<'TEXT'
@@ -18,6 +18,7 @@ Runs the named stages, or all of them in this order:
   test     unit tests, integration tests, examples
   doctest  the code in README.md and in the API docs
   doc      the API docs build without a warning
+  demo     the demo kills members for 20 s, loses no child and runs none twice
 
 options:
   --yes      install what is missing without asking (also when there is no terminal)
@@ -193,6 +194,28 @@ stage_doctest() {
 stage_doc() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --workspace --document-private-items
     echo "figures: no warnings"
+}
+
+stage_demo() {
+    cargo run --locked --quiet --release --bin pogo -- \
+        demo --nodes 3 --children 300 --kill-every 4s --for 20s --json >"$logs/demo.json" || return 1
+    cat "$logs/demo.json"
+
+    local failovers summary children running lost duplicates
+    failovers=$(grep -c '"event":"failover"' "$logs/demo.json") || true
+    summary=$(grep '"event":"summary"' "$logs/demo.json") || true
+    children=$(number_in "$summary" children)
+    running=$(number_in "$summary" running)
+    lost=$(number_in "$summary" lost)
+    duplicates=$(number_in "$summary" duplicates)
+    echo "figures: ${running:-no} of ${children:-no} children running, ${lost:-?} lost," \
+        "${duplicates:-?} duplicates, $failovers failovers"
+    [[ $children == 300 && $running == 300 && $lost == 0 && $duplicates == 0 && $failovers -ge 2 ]]
+}
+
+# The whole number under key $2 of the JSON object $1.
+number_in() {
+    sed -nE "s/.*\"$2\": ?([0-9]+)[,}].*/\1/p" <<<"$1"
 }
 
 # --- running them ------------------------------------------------------------------------------
