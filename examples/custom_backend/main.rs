@@ -15,7 +15,8 @@ mod files;
 
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
-use pogo::{Args, ChildContext, ChildSpec, Supervisor};
+use pogo::{Args, ChildContext, ChildId, ChildInfo, ChildSpec, Status, Supervisor};
+use tokio::time::timeout;
 
 use self::directory::Directory;
 
@@ -45,7 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("two members share {}", directory.path().display());
     let mut ids = Vec::new();
     for n in 1..=6 {
-        let id: pogo::ChildId = format!("keeper/{n}").parse()?;
+        let id: ChildId = format!("keeper/{n}").parse()?;
         ids.push(id.clone());
         left.start_child(ChildSpec::of_kind(id, "keeper".parse()?, Args::new(&())?)).await?;
     }
@@ -61,13 +62,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     left.shutdown().await;
     for id in &ids {
         let mut child = right.watch(id).await?;
-        while child.latest().is_none_or(|child| child.member.is_none_or(|m| m.as_str() != "right"))
-        {
-            if !tokio::time::timeout(WITHIN, child.changed()).await? {
+        while !child.latest().is_some_and(|child| runs_on("right", &child)) {
+            if !timeout(WITHIN, child.changed()).await? {
                 return Err("the supervisor has stopped".into());
             }
         }
     }
     right.shutdown().await;
     Ok(())
+}
+
+fn runs_on(name: &str, child: &ChildInfo) -> bool {
+    child.status == Status::Running && child.member.as_ref().is_some_and(|m| m.as_str() == name)
 }

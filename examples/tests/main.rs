@@ -27,6 +27,21 @@ fn run(example: &str) -> String {
 }
 
 #[test]
+fn hello_greets_and_says_goodbye() {
+    let said = run("hello");
+    assert!(said.contains("greeter/world: hello, world, from member here"), "{said}");
+    assert!(said.contains("greeter/world: goodbye, world (Terminated)"), "{said}");
+}
+
+#[test]
+fn service_monitor_runs_each_monitor_once() {
+    let said = run("service_monitor");
+    assert!(said.contains("127.0.0.1 is up"), "{said}");
+    assert!(said.contains("of 6"), "{said}");
+    assert!(said.contains("gone on all of them"), "{said}");
+}
+
+#[test]
 fn custom_backend_keeps_children_when_a_member_leaves() {
     let said = run("custom_backend");
     let on = |member: &str| said.lines().filter(|line| line.ends_with(member)).count();

@@ -1,4 +1,6 @@
 //! The program `pogo` as its users meet it: real processes, real services.
 
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod probes;

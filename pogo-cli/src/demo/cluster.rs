@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use pogo::{Event, EventItem, Events, Membership, Snapshot, Supervisor};
+use pogo::{Backend, Event, EventItem, Events, Snapshot, Supervisor};
 use tokio::{runtime, task::spawn_blocking, time::timeout};
 
 use super::{
@@ -24,7 +24,7 @@ use crate::kinds::service_monitor::ServiceMonitor;
 /// The members of the demo that live.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    backend: Arc<dyn Membership>,
+    backend: Backend,
     monitor: ServiceMonitor,
     members: BTreeMap<String, Member>,
 }
@@ -41,7 +41,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 impl Cluster {
     /// A cluster without members.
-    pub(crate) const fn new(backend: Arc<dyn Membership>, monitor: ServiceMonitor) -> Self {
+    pub(crate) const fn new(backend: Backend, monitor: ServiceMonitor) -> Self {
         Self { backend, monitor, members: BTreeMap::new() }
     }
 
@@ -49,11 +49,14 @@ impl Cluster {
     pub(crate) async fn start(&mut self, name: &str) -> Result<Duration, DemoError> {
         let begun = Instant::now();
         let runtime = ChildRuntime::new()?;
-        let (membership, crash) = Crashable::new(Arc::clone(&self.backend));
-        let builder = Supervisor::builder("demo")
+        let (membership, crash) = Crashable::new(Arc::clone(&self.backend.membership));
+        let mut builder = Supervisor::builder("demo")
             .name(name)
             .membership(Arc::new(membership))
             .kind(self.monitor.clone());
+        if let Some(cluster) = &self.backend.cluster {
+            builder = builder.cluster(cluster.as_str());
+        }
         let supervisor = runtime.run(builder.start()).await??;
         supervisor.ready().await?;
         self.members.insert(name.to_owned(), Member { supervisor, crash, runtime });
@@ -156,5 +159,34 @@ impl Drop for ChildRuntime {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pogo::{AllBackends, Backends, membership::DownReason};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn killed_member_is_gone_without_a_leave_and_may_come_back() {
+        let backend = AllBackends::open("memory://killed-member").unwrap();
+        let mut cluster = Cluster::new(backend, ServiceMonitor::default());
+        for name in ["pogo-1", "pogo-2"] {
+            cluster.start(name).await.unwrap();
+        }
+        let mut eyes = cluster.others("pogo-1").await;
+        cluster.kill("pogo-1").await;
+        let reason = loop {
+            let item = eyes[0].next().await;
+            if let Some(EventItem::Event(Event::MemberGone { member, reason })) = item {
+                assert_eq!(member.name.as_str(), "pogo-1");
+                break reason;
+            }
+        };
+        assert_eq!(reason, DownReason::Failed, "a leave would be `Left`");
+        cluster.start("pogo-1").await.unwrap();
+        assert_eq!(cluster.any().unwrap().members().await.unwrap().len(), 2);
+        cluster.shutdown().await;
     }
 }

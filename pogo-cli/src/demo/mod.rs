@@ -123,7 +123,7 @@ pub async fn run(args: DemoArgs) -> Result<Verdict, DemoError> {
     };
     let stage = Stage::new(&script, &monitor, args.json)?;
     let (tell, told) = mpsc::unbounded_channel();
-    let cluster = Cluster::new(backend.membership, monitor.clone());
+    let cluster = Cluster::new(backend, monitor.clone());
     let verdict = stage.show(Director::new(script, cluster, monitor, tell), told).await;
     drop(local);
     verdict
