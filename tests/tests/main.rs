@@ -3,7 +3,17 @@
 //! Each module is marked `cfg(test)`, which is always on here: it tells clippy that helpers beside the `#[test]`
 //! functions are test code too.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test names what it looks for; whatever else there is fails it or is passed over"
+)]
+
+#[cfg(test)]
+mod cluster;
 #[cfg(test)]
 mod dependency_direction;
 #[cfg(test)]
 mod documentation;
+#[cfg(test)]
+mod parity;
+#[cfg(test)]
