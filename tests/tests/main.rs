@@ -11,6 +11,8 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod defects;
+#[cfg(test)]
 mod dependency_direction;
 #[cfg(test)]
 mod documentation;
