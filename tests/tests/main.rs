@@ -9,6 +9,8 @@
 )]
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod defects;
