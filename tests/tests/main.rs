@@ -19,5 +19,7 @@ mod dependency_direction;
 #[cfg(test)]
 mod documentation;
 #[cfg(test)]
+mod failing_children;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
