@@ -23,3 +23,5 @@ mod failing_children;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]
+#[cfg(test)]
+mod strict;
