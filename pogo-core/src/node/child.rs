@@ -271,9 +271,9 @@ pub(super) enum Phase {
     Done {
         until: Option<Timestamp>,
     },
-    /// Aborted without effect.
+    /// Aborted without effect; without a cause it ended of itself, and something of it blocks.
     Stuck {
-        cause: StopCause,
+        cause: Option<StopCause>,
     },
 }
 

@@ -29,7 +29,8 @@ impl Node {
         local.run = None;
         let restart = local.spec.restart;
         let asked = match &local.phase {
-            Phase::Stopping { cause } | Phase::Stuck { cause } => Some(cause.clone()),
+            Phase::Stopping { cause } => Some(cause.clone()),
+            Phase::Stuck { cause } => cause.clone(),
             Phase::Preparing(_)
             | Phase::Starting { .. }
             | Phase::Running { .. }

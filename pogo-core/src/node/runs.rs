@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Event, Node, Output, StartChild,
-    child::{Local, Needs, Phase, StopCause},
+    child::{Local, Needs, Phase},
     outbox::{Lookup, Purpose},
     wire::{ReportPhase, StateRecord, from_packed, spec_key, state_key},
 };
@@ -271,10 +271,19 @@ impl Node {
         if local.run != Some(run) {
             return;
         }
-        if let Phase::Stopping { cause } = &local.phase {
-            let cause: StopCause = cause.clone();
-            self.set_phase(id, Phase::Stuck { cause }, "stuck: aborted, but it blocks its thread");
-        }
+        let cause = match &local.phase {
+            Phase::Stopping { cause } => Some(cause.clone()),
+            Phase::Starting { .. } | Phase::Running { .. } => None,
+            Phase::Preparing(_)
+            | Phase::Exporting { .. }
+            | Phase::Unclaiming { .. }
+            | Phase::Backoff { .. }
+            | Phase::Quarantined { .. }
+            | Phase::Released { .. }
+            | Phase::Done { .. }
+            | Phase::Stuck { .. } => return,
+        };
+        self.set_phase(id, Phase::Stuck { cause }, "stuck: it blocks its thread");
         self.rejoin_when_clear();
     }
 

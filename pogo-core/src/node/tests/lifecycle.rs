@@ -118,6 +118,17 @@ fn stuck_child_is_reported_and_ends_when_it_does() {
 }
 
 #[test]
+fn child_that_ended_while_something_of_it_blocks_is_stuck_and_then_restarts() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    let run = solo.run_of("x");
+    solo.input(Input::ChildStuck { child: id("x"), run });
+    assert_eq!(solo.status("x"), Some(Status::Stuck));
+    solo.exit("x", ExitReason::Failed("e".into()));
+    assert_eq!(solo.status("x"), Some(Status::Backoff { last: "failed: e".into() }));
+}
+
+#[test]
 fn late_words_of_a_former_run_change_nothing() {
     let mut solo = Solo::new();
     solo.running("x");
