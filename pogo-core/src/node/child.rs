@@ -202,6 +202,8 @@ pub(super) struct Seen {
     pub(super) report: Report,
     /// Since when its phase is this one, here.
     pub(super) since: Timestamp,
+    /// Whether this member saw it become ready: a report learnt anew is not a young run (R11).
+    pub(super) saw_ready: bool,
 }
 
 impl Seen {
@@ -508,13 +510,15 @@ impl Child {
             (Some(seen), Some(report)) => {
                 if seen.report.phase != report.phase || seen.report.version != report.version {
                     seen.since = now;
+                    seen.saw_ready = seen.report.phase == ReportPhase::Starting
+                        && report.phase == ReportPhase::Running;
                 }
                 seen.report = report;
             }
             (None, Some(report)) => {
                 // Nearly always the only one.
                 self.reports.reserve_exact(1);
-                self.reports.push(Seen { by, report, since: now });
+                self.reports.push(Seen { by, report, since: now, saw_ready: false });
                 self.reports.sort_unstable_by_key(|seen| seen.by);
             }
             (_, None) => self.reports.retain(|seen| seen.by != by),

@@ -271,7 +271,7 @@ impl Node {
     }
 
     fn leave(&mut self) {
-        if !self.session.is_live() {
+        if !self.session.is_open() {
             return self.on_left();
         }
         self.departure.stage = Stage::Leaving;

@@ -2,7 +2,7 @@
 
 use super::{
     Node,
-    child::Phase,
+    child::{Phase, Seen},
     wire::{Garbage, OwnedKey, Report, ReportPhase, ViewRecord, from_packed},
 };
 use crate::{
@@ -69,10 +69,10 @@ impl Node {
         let crashed = reason != DownReason::Left;
         let delay = self.config.failover_delay;
         if let Some(child) = self.children.edit(id) {
-            let report = child.report_by(boot).map(|seen| (seen.report.clone(), seen.since));
+            let report = child.report_by(boot).cloned();
             match report {
-                Some((report, since)) if crashed => {
-                    let fresh = now.since(since) <= JUST_STARTED;
+                Some(Seen { report, since, saw_ready, .. }) if crashed => {
+                    let fresh = saw_ready && now.since(since) <= JUST_STARTED;
                     let starting = report.phase == ReportPhase::Starting
                         || (fresh && report.phase == ReportPhase::Running);
                     if starting {
