@@ -18,7 +18,7 @@ pub struct DemoArgs {
     /// What the members share; with memory:// they are all in this process
     #[arg(long, value_name = "URL", default_value = "memory://demo")]
     pub backend: String,
-    /// TOML file of services to watch, with one [[service]] for each: `name`, and `tcp` or `http`
+    /// TOML file of services to watch: a `[[service]]` for each, with `name`, and `tcp` or `http`
     #[arg(long, value_name = "FILE")]
     pub services: Option<PathBuf>,
     /// Monitors, spread over the services [default: one for each service]
