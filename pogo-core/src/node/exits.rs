@@ -2,7 +2,7 @@
 
 use super::{
     Event, ExitReason, Node, RunEnd,
-    child::{AfterExport, Phase, StopCause},
+    local::{AfterExport, Phase, StopCause},
     outbox::Purpose,
     runs::completes,
     wire::spec_key,

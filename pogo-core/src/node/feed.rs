@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Event, Node, Output,
-    child::{Phase, StopCause},
+    local::{Phase, StopCause},
     members::Change,
     wire::{MemberRecord, ViewRecord, spec_key, state_key, strikes_key},
 };

@@ -1,6 +1,6 @@
 //! The node's own laws (S12), checked in simulation after every step.
 
-use super::{Node, Violation, child::Phase};
+use super::{Node, Violation, local::Phase};
 
 impl Node {
     /// Checks the node's own laws (S12).

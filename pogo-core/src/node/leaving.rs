@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Drained, Node, Output, Reply,
-    child::Phase,
+    local::Phase,
     outbox::{Open, Purpose},
     output::MembershipRequest,
     plan::Leaving,

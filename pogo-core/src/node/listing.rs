@@ -6,7 +6,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     ChildInfo, Event, Listing, MemberView, Node, PendingReason, Status, View,
-    child::{Child, Local},
+    child::Child,
+    local::Local,
     wire::{Report, ReportPhase},
 };
 use crate::{

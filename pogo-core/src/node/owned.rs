@@ -2,7 +2,8 @@
 
 use super::{
     Node,
-    child::{Phase, Seen},
+    child::Seen,
+    local::Phase,
     wire::{Garbage, OwnedKey, Report, ReportPhase, ViewRecord, from_packed},
 };
 use crate::{

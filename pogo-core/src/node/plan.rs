@@ -4,9 +4,10 @@
 //! however the picture came about, and running it again changes nothing.
 
 use super::{
-    child::{Child, Desired, Local, Phase, Seen, StopCause},
+    child::{Child, Desired, Seen},
     config::Config,
     inspect::PendingReason,
+    local::{Local, Phase, StopCause},
     members::Members,
     survivor::yields_to,
     wire::ReportPhase,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     Node,
-    child::Phase,
+    local::Phase,
     outbox::Open,
     output::MembershipRequest,
     wire::{OwnedKey, to_packed},

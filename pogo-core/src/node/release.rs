@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Event, Node,
-    child::{AfterExport, Phase},
+    local::{AfterExport, Phase},
     outbox::Purpose,
     wire::{StateRecord, from_packed, state_key, to_packed},
 };

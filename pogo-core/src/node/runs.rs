@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Event, Node, Output, StartChild,
-    child::{Local, Needs, Phase},
+    local::{Local, Needs, Phase},
     outbox::{Lookup, Purpose},
     wire::{ReportPhase, StateRecord, from_packed, spec_key, state_key},
 };

@@ -4,8 +4,10 @@ use bytes::Bytes;
 
 use super::{
     Event, Node, Output,
-    child::{Desired, Phase, Strikes},
+    child::Desired,
+    local::Phase,
     outbox::Purpose,
+    strikes::Strikes,
     wire::{
         Garbage, MemberRecord, SharedKey, SpecRecord, StateRecord, StrikesRecord, from_json,
         from_packed, spec_key, to_json,

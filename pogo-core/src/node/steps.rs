@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{
     Event, Node, Output,
-    child::{Child, Phase, StopCause},
+    child::Child,
+    local::{Phase, StopCause},
     plan::{DropWhy, Step, plan},
     timers::Timer,
 };

@@ -6,7 +6,8 @@
 use std::cmp::Ordering;
 
 use super::{
-    child::{Child, Local, Phase, Seen},
+    child::{Child, Seen},
+    local::{Local, Phase},
     members::{Member, Members},
     plan::Scene,
     wire::ReportPhase,
