@@ -181,7 +181,6 @@ impl Hub {
             self.reconnect(at, reader);
             self.disconnect(at, reader);
         }
-        self.forget_cuts();
         self.refresh_leases(at);
         for session in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.tell_missed_claims(at, session);

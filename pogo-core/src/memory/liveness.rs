@@ -59,7 +59,6 @@ impl Hub {
                 reader.give_up(at, &network, author);
             }
         }
-        self.forget_cuts();
         let expired = self.leases.iter().filter(|(_, until)| **until <= at);
         for session in expired.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.free_claims(at, session);
@@ -78,7 +77,6 @@ impl Hub {
         self.names.remove(&stay.id.name);
         let down = Event::MemberDown(stay.id.clone(), reason);
         self.announce(at, (session, &stay.id), &down, ToAuthor::No);
-        self.forget_cuts();
         let until = at + self.config.lease_ttl;
         let until = *self.leases.entry(session).or_insert(until);
         self.alarms.insert(until.max(at));
@@ -87,14 +85,6 @@ impl Hub {
             feed.lose_pending();
             feed.push(at, &self.network, Channel::Store, Event::Evicted);
             self.ended.insert(session, Ended { id: stay.id, feed });
-        }
-    }
-
-    /// Readers who hold a member dead that is gone need no memory of it.
-    pub(super) fn forget_cuts(&mut self) {
-        let open: BTreeSet<SessionId> = self.sessions.keys().copied().collect();
-        for reader in self.sessions.values_mut().filter(|reader| !reader.cuts.is_empty()) {
-            reader.cuts.retain(|author, cut| cut.given_up_at.is_some() || open.contains(author));
         }
     }
 
