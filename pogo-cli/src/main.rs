@@ -15,7 +15,6 @@ struct Pogo {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Supervises monitors of real services on several members, and kills members
     Demo(DemoArgs),
 }
 
