@@ -2,3 +2,5 @@
 //!
 //! They are one binary, `tests/main.rs`, with one module for each subject: one binary links once, and a new subject is
 //! a new file and one `mod` line. This library holds nothing but what several of those modules share.
+
+pub mod cluster;

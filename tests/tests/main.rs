@@ -25,3 +25,4 @@ mod parity;
 #[cfg(test)]
 #[cfg(test)]
 mod strict;
+mod scale;
