@@ -1,8 +1,8 @@
 //! The loop around the node: it turns what happens into inputs and executes every output (R24).
 //!
-//! It runs on a thread of its own. All sources are asked in random order, one input at a time, and
-//! timers are looked at in between, so ten thousand starting children starve neither the feed nor a
-//! deadline.
+//! It runs on a thread of its own. All sources are asked in random order, a bounded number of inputs
+//! at a time, and timers are looked at between any two, so ten thousand starting children starve
+//! neither the feed nor a deadline.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,6 +25,9 @@ use crate::{
     node::{ChildInfo, Input, Inspect, Node, Output, Reply, Request},
     time::{Clock, Now, Timestamp},
 };
+
+/// The most notices of runs that are taken before the session and the handles have their turn.
+const NOTICES: usize = 256;
 
 /// What a supervisor's handles ask of its driver.
 pub(super) enum Command {
@@ -86,7 +89,7 @@ impl Driver {
             stopped = self.ring()
                 || match self.wait().await {
                     Wake::Session(came) => self.on_session(came),
-                    Wake::Notice(notice) => self.on_notice(notice),
+                    Wake::Notice(notice) => self.on_notices(notice),
                     Wake::Command(command) => self.on_command(command),
                     Wake::Abandoned => self.handle(Input::Shutdown),
                     Wake::Timer => false,
@@ -145,6 +148,21 @@ impl Driver {
     fn joined(&mut self) -> bool {
         let capabilities = self.capabilities.clone();
         self.handle(Input::Joined { me: self.me.clone(), capabilities })
+    }
+
+    /// Takes a notice and those that wait behind it, so that what they change is published
+    /// together: one by one, each would wake every member.
+    fn on_notices(&mut self, first: Notice) -> bool {
+        let mut stopped = self.on_notice(first);
+        let mut taken = 1;
+        while taken < NOTICES
+            && !stopped
+            && let Ok(notice) = self.notices.try_recv()
+        {
+            stopped = self.ring() || self.on_notice(notice);
+            taken += 1;
+        }
+        stopped
     }
 
     fn on_notice(&mut self, notice: Notice) -> bool {
