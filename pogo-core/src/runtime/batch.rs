@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
+
 use super::supervisor::{Batch, Inner};
 use crate::{
     node::{Reply, Request, RequestError, StartChildError, StartMode, Started},
     spec::ChildSpec,
 };
+
+/// Children in one request to the node where they need not stand together.
+const PART: usize = 1_000;
 
 type Outcome = Result<Started, StartChildError>;
 
@@ -27,11 +32,27 @@ pub(super) async fn start(inner: &Inner, specs: Vec<ChildSpec>, batch: Batch) ->
     }
     let accepted = specs.into_iter().zip(&checks).filter(|(_, check)| check.is_ok());
     let specs: Vec<_> = accepted.map(|(spec, _)| spec).collect();
-    let mut outcomes = ask(inner, specs, all_or_nothing).await.into_iter();
+    let outcomes = if all_or_nothing {
+        ask(inner, specs, true).await
+    } else {
+        ask_in_parts(inner, specs).await
+    };
+    let mut outcomes = outcomes.into_iter();
     let outcome = |check: Result<(), StartChildError>| {
         check.and_then(|()| outcomes.next().unwrap_or_else(stopping))
     };
     checks.into_iter().map(outcome).collect()
+}
+
+/// Asks for each part by itself, all at once: a part has its own time to be answered, and the driver
+/// does other work between two.
+async fn ask_in_parts(inner: &Inner, specs: Vec<ChildSpec>) -> Vec<Outcome> {
+    let mut specs = specs.into_iter().peekable();
+    let mut parts = Vec::new();
+    while specs.peek().is_some() {
+        parts.push(ask(inner, specs.by_ref().take(PART).collect(), false));
+    }
+    join_all(parts).await.into_iter().flatten().collect()
 }
 
 async fn ask(inner: &Inner, specs: Vec<ChildSpec>, all_or_nothing: bool) -> Vec<Outcome> {
