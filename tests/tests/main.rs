@@ -22,7 +22,7 @@ mod documentation;
 mod failing_children;
 #[cfg(test)]
 mod parity;
+mod scale;
 #[cfg(test)]
 #[cfg(test)]
 mod strict;
-mod scale;

@@ -79,6 +79,15 @@ impl Children {
         self.local.iter().filter_map(|id| Some((id, self.get(id)?)))
     }
 
+    /// Those of them from `from` on, in order of ids.
+    pub(super) fn local_from(
+        &self,
+        from: Option<ChildId>,
+    ) -> impl Iterator<Item = (&ChildId, &Child)> {
+        let from = from.map_or(Bound::Unbounded, Bound::Included);
+        self.local.range((from, Bound::Unbounded)).filter_map(|id| Some((id, self.get(id)?)))
+    }
+
     pub(super) fn local_ids(&self) -> Vec<ChildId> {
         self.local.iter().cloned().collect()
     }

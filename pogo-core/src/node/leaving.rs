@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Drained, Node, Output, Reply,
+    child::Child,
     local::Phase,
     outbox::{Open, Purpose},
     output::MembershipRequest,
@@ -30,6 +31,9 @@ pub(super) struct Departure {
     moved: BTreeSet<ChildId>,
     stopped: BTreeSet<ChildId>,
     left_behind: BTreeSet<ChildId>,
+    /// The first child that still ran when looked last. Nothing begins any more, so what is before it
+    /// needs no second look, however many end one by one.
+    first_running: Option<ChildId>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -237,25 +241,14 @@ impl Node {
     }
 
     fn continue_stopping(&mut self, give_up: Option<Timestamp>) {
-        let mut writes = false;
-        for (_, child) in self.children.local() {
-            let Some(local) = &child.local else { continue };
-            match &local.phase {
-                Phase::Exporting { .. }
-                | Phase::Unclaiming { .. }
-                | Phase::Done { until: None } => {
-                    writes = true;
-                }
-                Phase::Preparing(_)
-                | Phase::Starting { .. }
-                | Phase::Running { .. }
-                | Phase::Stopping { .. }
-                | Phase::Backoff { .. }
-                | Phase::Quarantined { .. } => return,
-                // Nothing here can end a stuck one; the end of the process can.
-                Phase::Stuck { .. } | Phase::Released { .. } | Phase::Done { until: Some(_) } => {}
-            }
+        let from = self.departure.first_running.clone();
+        let runs = |(_, child): &(&ChildId, &Child)| rest_of(child) == Rest::Run;
+        let first_running = self.children.local_from(from).find(runs).map(|(id, _)| id.clone());
+        if first_running.is_some() {
+            self.departure.first_running = first_running;
+            return;
         }
+        let writes = self.children.local().any(|(_, child)| rest_of(child) != Rest::Nothing);
         if !writes && self.is_all_told() {
             return self.leave();
         }
@@ -301,5 +294,32 @@ impl Node {
             self.emit(Output::Reply(request, Reply::Drained(drained.clone())));
         }
         self.emit(Output::Stopped);
+    }
+}
+
+/// What the end of a supervisor waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Nothing,
+    Write,
+    Run,
+}
+
+fn rest_of(child: &Child) -> Rest {
+    let Some(local) = &child.local else { return Rest::Nothing };
+    match &local.phase {
+        Phase::Exporting { .. } | Phase::Unclaiming { .. } | Phase::Done { until: None } => {
+            Rest::Write
+        }
+        Phase::Preparing(_)
+        | Phase::Starting { .. }
+        | Phase::Running { .. }
+        | Phase::Stopping { .. }
+        | Phase::Backoff { .. }
+        | Phase::Quarantined { .. } => Rest::Run,
+        // Nothing here can end a stuck one; the end of the process can.
+        Phase::Stuck { .. } | Phase::Released { .. } | Phase::Done { until: Some(_) } => {
+            Rest::Nothing
+        }
     }
 }
