@@ -193,6 +193,16 @@ impl Cluster {
         self.settle();
     }
 
+    /// Lets the last member stop its children and leave.
+    pub fn shut_down_last(&mut self) {
+        if let Some(member) = self.members.last_mut() {
+            member.inputs.push_back(Input::Shutdown);
+        }
+        self.settle();
+        self.advance(Duration::from_secs(1));
+        self.members.pop();
+    }
+
     /// The name of the last member.
     pub fn last_name(&self) -> Option<&MemberName> {
         self.members.last().map(|member| &member.name)

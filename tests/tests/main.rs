@@ -22,7 +22,7 @@ mod documentation;
 mod failing_children;
 #[cfg(test)]
 mod parity;
-mod scale;
 #[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod strict;

@@ -57,10 +57,10 @@ fn failure_of_one(cluster: &mut Cluster, children: usize) -> Work {
     middle(work)
 }
 
-/// Per child that moved.
-fn failover(cluster: &mut Cluster, children: usize) -> Duration {
+/// What the end of the last member costs, per child that moved.
+fn end_of_last(cluster: &mut Cluster, children: usize, end: fn(&mut Cluster)) -> Duration {
     let moved = u32::try_from(cluster.runs_of_last()).unwrap();
-    let work = cluster.measure(Cluster::crash_last);
+    let work = cluster.measure(end);
     assert_eq!(cluster.runs(), children);
     work.busy / moved
 }
@@ -75,8 +75,12 @@ fn a_change_costs_the_same_among_many_children_as_among_few() {
     ] {
         assert_no_growth(change, measure(&mut few, FEW), measure(&mut many, MANY));
     }
-    let (few, many) = (failover(&mut few, FEW), failover(&mut many, MANY));
-    assert!(many <= few * MARGIN, "failover per child: {few:?} among {FEW}, {many:?} among {MANY}");
+    for (change, end) in
+        [("crash", Cluster::crash_last as fn(&mut Cluster)), ("shutdown", Cluster::shut_down_last)]
+    {
+        let (few, many) = (end_of_last(&mut few, FEW, end), end_of_last(&mut many, MANY, end));
+        assert!(many <= few * MARGIN, "{change}: {few:?} among {FEW}, {many:?} among {MANY}");
+    }
 }
 
 #[test]

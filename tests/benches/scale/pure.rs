@@ -114,17 +114,17 @@ fn running(cluster: &Cluster, children: usize) -> Result<(), Fault> {
     Err(format!("{} of {children} children run", cluster.runs()).into())
 }
 
-fn per(time: Duration, changes: usize) -> f64 {
+pub(crate) fn per(time: Duration, changes: usize) -> f64 {
     time.as_secs_f64() * 1e9 / count(changes)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn count(changes: usize) -> f64 {
+pub(crate) fn count(changes: usize) -> f64 {
     changes as f64
 }
 
 /// Memory of this process in bytes; 0 where the system does not say.
-fn resident() -> f64 {
+pub(crate) fn resident() -> f64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: Option<f64> = pages.split_whitespace().nth(1).and_then(|it| it.parse().ok());
     pages.unwrap_or_default() * 4096.0
