@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Node, Output, Reply, Request,
+    Event, Node, Output, Reply, Request,
     child::{Child, Desired},
     outbox::{Lookup, Purpose},
     replies::{Form, Open},
@@ -199,6 +199,7 @@ impl Node {
             let (request, slot) = (op.request, op.slot);
             match self.next_move(id, op) {
                 Move::Finish(outcome) => {
+                    self.tell_initial_differs(id);
                     self.pop_op(id);
                     self.finish(request, slot, outcome);
                 }
@@ -216,6 +217,16 @@ impl Node {
                     }
                 }
             }
+        }
+    }
+
+    /// An initial child gives way to what is present, and says so where that is not the same (R20).
+    fn tell_initial_differs(&mut self, id: &ChildId) {
+        let Some(op) = self.clients.queues.get(id).and_then(VecDeque::front) else { return };
+        let Wish::Start { spec, mode: StartMode::Initial } = &op.change else { return };
+        let present = self.children.get(id).and_then(|child| self.present(child));
+        if present.is_some_and(|present| present != spec) {
+            self.tell(Event::InitialDiffers { id: id.clone() });
         }
     }
 

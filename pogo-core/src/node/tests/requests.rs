@@ -63,6 +63,22 @@ fn initial_child_does_not_override_a_tombstone() {
 }
 
 #[test]
+fn initial_child_leaves_what_is_present_and_says_where_that_differs() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    let puts = solo.puts.len();
+    for (initial, told) in [(spec("x"), 0), (spec("x").label("v", "2"), 1)] {
+        let mode = StartMode::Initial;
+        solo.request(Request::Start { specs: vec![initial], mode, all_or_nothing: false });
+        let Some((_, Reply::Started(results))) = solo.replies.last() else { panic!() };
+        assert!(matches!(results[0], Ok(Started::AlreadyPresent(_))));
+        let differs = Event::InitialDiffers { id: id("x") };
+        assert_eq!(solo.events.iter().filter(|event| **event == differs).count(), told);
+    }
+    assert_eq!(solo.puts.len(), puts);
+}
+
+#[test]
 fn id_twice_in_one_request_is_one_start_and_one_error() {
     let mut solo = Solo::new();
     let specs = vec![spec("x"), spec("x")];
