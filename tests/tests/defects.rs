@@ -312,3 +312,33 @@ async fn d8_children_of_a_member_that_shuts_down_run_elsewhere_at_once() {
     }
     assert_eq!(exits, share(&ids, "b", &["a", "b"]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d8_joins_in_quick_succession_leave_no_child_waiting() {
+    // A child is given to the first joiner while the second, which owns it by then, comes in.
+    for _ in 0..5 {
+        let cluster = Cluster::new("d8-joins");
+        let a = cluster.member("a").await;
+        let (specs, ids) = steadies("c", 96);
+        accepted(&a, specs).await;
+        cluster.settled(&[&a], &ids).await;
+        let begun = Instant::now();
+        let b = cluster.member("b").await;
+        let c = cluster.member("c").await;
+        let d = cluster.member("d").await;
+        all_meet(&[a.clone(), b.clone(), c.clone(), d.clone()]).await;
+        for name in ["b", "c", "d"] {
+            let due = share(&ids, name, &["a", "b", "c", "d"]);
+            eventually("each joiner has its share", async || {
+                let live = cluster.ledger.live();
+                let there = live.iter().filter(|(_, at)| at.as_str() == name).count();
+                if there == due { Ok(()) } else { Err((there, due)) }
+            })
+            .await;
+        }
+        cluster.settled(&[&a, &b, &c, &d], &ids).await;
+        cluster.ledger.assert_no_overlap();
+        let gap = cluster.ledger.longest_gap(begun);
+        assert!(gap < Duration::from_secs(1), "{gap:?}");
+    }
+}

@@ -222,6 +222,8 @@ fn plan_move(
         // A cordon keeps what is there.
         _ if scene.cordoned && !draining => None,
         _ if spec.restart == Restart::Temporary => None,
+        // Whoever released it here keeps saying so until it has seen it held here.
+        _ if matches!(&local.phase, Phase::Preparing(needs) if needs.report) => None,
         Some(to) if scene.members.wants(to, id) => {
             if local.run.is_none() {
                 Some(Step::Release { to })
@@ -294,8 +296,12 @@ fn plan_absent(child: &Child, spec: &ChildSpec, version: Version, scene: &Scene<
         let ended_here = boot == scene.me && !child.reports.iter().any(Seen::is_holder);
         return if ended_here { Step::MarkDone } else { Step::Nothing };
     }
-    if child.owner != Some(scene.me) || scene.leaving != Leaving::No {
+    if scene.leaving != Leaving::No {
         return Step::Nothing;
+    }
+    if child.owner != Some(scene.me) {
+        let mine = matches!(standing(child, version, scene), Standing::ReleasedToMe);
+        return if mine { Step::Prepare } else { Step::Nothing };
     }
     if let Some(gate) = &scene.takeover_gate {
         return Step::Blocked(gate.clone());
