@@ -117,7 +117,7 @@ impl Node {
             StopCause::StartTimeout => {
                 self.after_failure(id, ExitReason::StartTimeout.to_string());
             }
-            StopCause::RestartAsked => self.export(id, end.state, AfterExport::Drop),
+            StopCause::RestartAsked => self.export(id, end.state, AfterExport::Restart),
             StopCause::Replaced if !same_kind => self.drop_local(id, "replaced"),
             StopCause::Replaced | StopCause::SupervisorStopped => match owner {
                 Some(owner) if owner != self.boot => {

@@ -141,6 +141,8 @@ pub(super) enum AfterExport {
     Release { to: BootId },
     /// Nothing more: the state is for the next start, wherever that is.
     Drop,
+    /// The next attempt, here: that is what a restart asks for.
+    Restart,
     /// Nothing more: the state is for the instance that survives.
     Absorb { by: BootId },
 }

@@ -36,7 +36,7 @@ impl Node {
         child.last_lineage = lineage;
         let absorb_by = match then {
             AfterExport::Absorb { by } => Some(by),
-            AfterExport::Release { .. } | AfterExport::Drop => None,
+            AfterExport::Release { .. } | AfterExport::Drop | AfterExport::Restart => None,
         };
         let value = StateRecord { lineage, absorb_by, state };
         match to_packed(&value) {
@@ -99,6 +99,8 @@ impl Node {
             AfterExport::Release { to } => self.begin_release(id, to, lineage),
             AfterExport::Absorb { .. } => self.drop_local(id, "gave way to another instance"),
             AfterExport::Drop => self.drop_local(id, "stopped"),
+            AfterExport::Restart if self.is_leaving() => self.drop_local(id, "stopped"),
+            AfterExport::Restart => self.restart_here(id),
         }
     }
 

@@ -64,6 +64,16 @@ impl Node {
         }
     }
 
+    /// Begins the instance of a newer version where the older one ran, cordoned or not.
+    pub(super) fn restart_here(&mut self, id: &ChildId) {
+        let wanted = self.children.get(id).is_some_and(|child| child.wanted().is_some());
+        if wanted {
+            self.prepare(id);
+        } else {
+            self.drop_local(id, "stopped");
+        }
+    }
+
     /// Begins another attempt of a child that is held here.
     pub(super) fn prepare_again(&mut self, id: &ChildId) {
         let Some(child) = self.children.get(id) else { return };

@@ -108,7 +108,14 @@ impl Node {
     fn merge_strikes(&mut self, id: &ChildId, record: &Record) -> Result<(), Garbage> {
         let value: Option<StrikesRecord> =
             record.value.as_ref().map(|bytes| from_json(bytes)).transpose()?;
-        self.children.entry(id).strikes.merge(record.stamp, value);
+        let child = self.children.entry(id);
+        child.strikes.merge(record.stamp, value);
+        // Written before its author knew that one of them is there again.
+        let members = &self.members;
+        let stale = child.strikes.absolve_all(|boot| members.is_live(boot));
+        if stale && child.owner == Some(self.boot) {
+            self.put_strikes(id);
+        }
         Ok(())
     }
 

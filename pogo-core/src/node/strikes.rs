@@ -62,6 +62,14 @@ impl Strikes {
         self.recorded.remove(&boot)
     }
 
+    /// As [`Strikes::absolve`], for every process of which `is_there` holds.
+    pub(super) fn absolve_all(&mut self, is_there: impl Fn(BootId) -> bool) -> bool {
+        let before = self.recorded.len();
+        self.seen.retain(|boot| !is_there(*boot));
+        self.recorded.retain(|boot| !is_there(*boot));
+        self.recorded.len() < before
+    }
+
     pub(super) fn clear(&mut self) {
         self.seen.clear();
         self.recorded.clear();

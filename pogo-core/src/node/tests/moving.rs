@@ -206,3 +206,34 @@ fn drain_names_what_was_left_behind_at_its_deadline() {
     let Some((_, Reply::Drained(drained))) = solo.replies.last() else { panic!() };
     assert_eq!(drained.left_behind, [id("x")]);
 }
+
+#[test]
+fn restart_asked_for_stays_on_a_cordoned_member() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.join("b");
+    let member = MemberName::new("a").unwrap();
+    solo.request(Request::Cordon(member));
+    solo.request(Request::Restart(id("x")));
+    assert_eq!(solo.stopped.last().unwrap().2, StopReason::Restarted);
+    solo.exit("x", ExitReason::Normal);
+    assert_eq!(solo.started.len(), 2);
+}
+
+#[test]
+fn member_that_is_back_died_of_no_child() {
+    use crate::node::wire::{StrikesRecord, strikes_key, to_json};
+    let mut solo = Solo::new();
+    let child = Solo::child_of("a");
+    solo.running(&child);
+    solo.join("b");
+    let version = solo.node.inspect().record(&id(&child)).unwrap().0.version;
+    let boots = [boot("b"), boot("c"), boot("d")].into();
+    let bytes = to_json(&StrikesRecord { version, boots }).unwrap();
+    let mut record = solo.node.new_record(Some(bytes));
+    record.stamp.version.hlc += 10;
+    solo.event(membership::Event::Shared(vec![(strikes_key(&id(&child)), record)]));
+    let written = solo.store.get(&strikes_key(&id(&child))).unwrap().value.clone().unwrap();
+    let written: StrikesRecord = wire::from_json(&written).unwrap();
+    assert_eq!(written.boots, [boot("c"), boot("d")].into());
+}
