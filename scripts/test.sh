@@ -182,7 +182,9 @@ count_tests() {
 }
 
 stage_test() {
-    cargo test --locked --quiet --workspace --no-fail-fast --lib --bins --tests --examples 2>&1 | tee "$logs/test.cargo" || broken_run=1
+    # Tests run the examples as programs; `cargo test --examples` would build them as tests.
+    cargo build --locked --quiet --workspace --examples
+    cargo test --locked --quiet --workspace --no-fail-fast --lib --bins --tests 2>&1 | tee "$logs/test.cargo" || broken_run=1
     count_tests test && [[ -z ${broken_run:-} ]]
 }
 

@@ -32,7 +32,8 @@ impl Default for HubConfig {
             compare_and_set: true,
             detection: Duration::from_secs(1),
             lease_ttl: Duration::from_secs(10),
-            view_settle: Duration::from_millis(50),
+            // As for a store: agreement ends the wait long before, unless a member is starved.
+            view_settle: Duration::from_secs(1),
             delay: Duration::ZERO..=Duration::ZERO,
             max_value_bytes: 1024 * 1024 + 64 * 1024,
             seed: 0,
