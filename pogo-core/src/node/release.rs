@@ -97,7 +97,10 @@ impl Node {
     fn after_export(&mut self, id: &ChildId, then: AfterExport, lineage: Option<Lineage>) {
         match then {
             AfterExport::Release { to } => self.begin_release(id, to, lineage),
-            AfterExport::Absorb { .. } => self.drop_local(id, "gave way to another instance"),
+            AfterExport::Absorb { .. } => {
+                self.departure.note_moved(id);
+                self.drop_local(id, "gave way to another instance");
+            }
             AfterExport::Drop => self.drop_local(id, "stopped"),
             AfterExport::Restart if self.is_leaving() => self.drop_local(id, "stopped"),
             AfterExport::Restart => self.restart_here(id),

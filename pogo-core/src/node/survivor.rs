@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     id::BootId,
+    membership::MemberStatus,
     placement::{Candidate, ChildKey, precedes},
     record::Version,
     spec::Handover,
@@ -37,7 +38,7 @@ pub(super) fn yields_to<'a>(
     child.reports.iter().find(|seen| {
         let theirs =
             Rank { version: seen.report.version, claim: seen.report.token.is_some(), by: seen.by };
-        let better = compare(child.key, theirs, mine, scene.members) == Ordering::Greater;
+        let better = compare(child.key, theirs, mine, local, scene) == Ordering::Greater;
         gives_way(child, local, seen, better, scene)
     })
 }
@@ -46,11 +47,12 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
     if theirs.report.version < local.version || !theirs.is_holder() {
         return false;
     }
-    // In a start-first move two instances are meant to be; the old one stops, not this.
+    // In a start-first move two instances are meant to be: until this one runs it yields to
+    // nothing that runs, or a drained holder that placement prefers would never be relieved.
     let moving_here = local.spec.handover == Handover::StartFirst && child.owner == Some(scene.me);
     match &local.phase {
         Phase::Running { .. } => theirs.is_running() && better,
-        Phase::Starting { .. } => theirs.is_running() && (better || !moving_here),
+        Phase::Starting { .. } => theirs.is_running() && !moving_here,
         // Where no run is at stake the better report is enough, whatever it says.
         Phase::Preparing(_) | Phase::Backoff { .. } | Phase::Quarantined { .. } => {
             let alive = matches!(
@@ -60,7 +62,7 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
                     | ReportPhase::Backoff { .. }
                     | ReportPhase::Quarantined { .. }
             );
-            (theirs.is_running() && !moving_here) || (alive && better)
+            if theirs.is_running() { !moving_here } else { alive && better }
         }
         Phase::Stopping { .. }
         | Phase::Exporting { .. }
@@ -71,12 +73,21 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
     }
 }
 
-fn compare(key: ChildKey, a: Rank, b: Rank, members: &Members) -> Ordering {
+fn compare(key: ChildKey, a: Rank, b: Rank, local: &Local, scene: &Scene<'_>) -> Ordering {
+    let start_first = local.spec.handover == Handover::StartFirst;
+    let stays = |boot| !start_first || !is_draining(boot, scene.members);
     a.version
         .cmp(&b.version)
         .then(a.claim.cmp(&b.claim))
-        .then_with(|| by_placement(key, a.by, b.by, members))
+        .then_with(|| stays(a.by).cmp(&stays(b.by)))
+        .then_with(|| by_placement(key, a.by, b.by, scene.members))
         .then(a.by.cmp(&b.by))
+}
+
+/// Whether it leaves: its start-first children give way to their successors wherever placement
+/// would rather have them (R7). A member's status reaches the others ahead of its later reports.
+fn is_draining(boot: BootId, members: &Members) -> bool {
+    members.get(boot).is_some_and(|it| it.info.status == MemberStatus::Draining)
 }
 
 /// The holders' own names and weights decide, whether or not they may own anything just now.
