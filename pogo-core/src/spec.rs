@@ -17,6 +17,8 @@ pub mod limits {
     pub const LABEL_BYTES: usize = 128;
     /// State handed over, in bytes.
     pub const STATE_BYTES: usize = 1024 * 1024;
+    /// Where a child can be reached, in bytes: it travels in reports.
+    pub const ENDPOINT_BYTES: usize = 2 * 1024;
 }
 
 /// Labels of a child or a member.

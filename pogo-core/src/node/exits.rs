@@ -112,7 +112,7 @@ impl Node {
             StopCause::Terminated | StopCause::OwnershipLost => self.drop_local(id, "stopped"),
             StopCause::NobodyEligible => {
                 self.departure.note_stopped(id);
-                self.drop_local(id, "stopped: nobody may run it");
+                self.export(id, end.state, AfterExport::Drop);
             }
             StopCause::StartTimeout => {
                 self.after_failure(id, ExitReason::StartTimeout.to_string());
@@ -144,6 +144,7 @@ impl Node {
             StopCause::Replaced
                 | StopCause::RestartAsked
                 | StopCause::Moving { .. }
+                | StopCause::NobodyEligible
                 | StopCause::Superseded { .. }
                 | StopCause::SupervisorStopped
         );

@@ -154,6 +154,7 @@ impl Node {
     pub(super) fn on_member_overdue(&mut self, request: RequestId) {
         let Some(change) = self.clients.members.get(&request) else { return };
         let waited = self.now.mono.since(change.since);
+        self.outbox.forget_request(request);
         let reason = "none came".to_owned();
         let source = MembershipError::Ambiguous { backend: "the backend", reason };
         self.reply_about_member(request, Err(RequestError::Unknown { waited, source }));

@@ -40,6 +40,18 @@ pub(super) enum Purpose {
     Fact,
 }
 
+impl Purpose {
+    /// The user's request that waits for it.
+    const fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Op { request, .. } | Self::Member(request) => Some(*request),
+            Self::Spent(_) | Self::Done(_) | Self::Export(_) | Self::Strikes(_) | Self::Fact => {
+                None
+            }
+        }
+    }
+}
+
 /// What a get is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Lookup {
@@ -47,6 +59,16 @@ pub(super) enum Lookup {
     Op { child: ChildId, request: RequestId, slot: usize },
     /// The state of a child that is about to start.
     State(ChildId),
+}
+
+impl Lookup {
+    /// The user's request that waits for it.
+    const fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Op { request, .. } => Some(*request),
+            Self::State(_) => None,
+        }
+    }
 }
 
 /// A request without its answer yet.
@@ -124,9 +146,10 @@ impl Outbox {
 
     /// A user has been told that the request failed: what was not sent never will be.
     pub(super) fn forget_request(&mut self, request: RequestId) {
-        let keep = |(_, purpose): &(Put, Purpose)| !matches!(purpose, Purpose::Op { request: of, .. } if *of == request);
-        self.ready.puts.retain(keep);
-        self.failed.puts.retain(keep);
+        for batch in [&mut self.ready, &mut self.failed] {
+            batch.puts.retain(|(_, purpose)| purpose.request() != Some(request));
+            batch.gets.retain(|(_, lookup)| lookup.request() != Some(request));
+        }
     }
 
     /// Whether a record is still to be written.
@@ -219,6 +242,7 @@ impl Node {
 
     fn on_put_outcome(&mut self, put: Put, purpose: Purpose, outcome: PutOutcome) {
         match outcome {
+            PutOutcome::Ambiguous if !self.is_awaited(purpose.request()) => {}
             PutOutcome::Ambiguous => {
                 self.note_op_failure(&purpose, None);
                 self.outbox.failed.puts.push((put, purpose));
@@ -230,11 +254,10 @@ impl Node {
                 self.on_written(purpose, &record);
             }
             PutOutcome::Stale { current } => {
-                let vanished = current.is_none();
                 if let Some(current) = current {
                     self.merge_shared(&put.key, current);
                 }
-                self.on_stale(purpose, put, vanished);
+                self.on_stale(purpose, put);
             }
         }
     }
@@ -252,12 +275,11 @@ impl Node {
     }
 
     /// Something newer stands there: it has been merged, and decides.
-    fn on_stale(&mut self, purpose: Purpose, put: Put, vanished: bool) {
+    fn on_stale(&mut self, purpose: Purpose, put: Put) {
         match purpose {
             Purpose::Op { child, request, slot } => self.on_op_stale(&child, request, slot),
-            // The record that was to be marked is gone or newer: reconcile goes by what is there.
-            Purpose::Done(id) if vanished => self.on_done_told(&id),
-            Purpose::Done(id) => self.children.revisit(&id),
+            // The record that was to be marked is gone or newer: there is nothing left to mark.
+            Purpose::Done(id) => self.on_done_told(&id),
             Purpose::Spent(id) => self.drop_unspent(&id),
             Purpose::Export(id) => self.export_again(&id, put),
             Purpose::Strikes(id) => self.put_strikes(&id),
@@ -273,6 +295,9 @@ impl Node {
             Open::Status(status) => self.on_publish_failed(Vec::new(), Some(status)),
             Open::Put(batch) => {
                 for (put, purpose) in batch {
+                    if !self.is_awaited(purpose.request()) {
+                        continue;
+                    }
                     if retryable {
                         self.note_op_failure(&purpose, Some(error));
                         self.outbox.failed.puts.push((put, purpose));
@@ -281,11 +306,10 @@ impl Node {
                     }
                 }
             }
-            Open::Get(batch) => {
-                for (_, lookup) in &batch {
-                    if let Lookup::Op { request, .. } = lookup {
-                        self.note_lookup_failure(*request, error);
-                    }
+            Open::Get(mut batch) => {
+                batch.retain(|(_, lookup)| self.is_awaited(lookup.request()));
+                for request in batch.iter().filter_map(|(_, lookup)| lookup.request()) {
+                    self.note_lookup_failure(request, error);
                 }
                 self.outbox.failed.gets.extend(batch);
             }

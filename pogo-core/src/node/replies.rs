@@ -54,6 +54,15 @@ impl Node {
         self.timers.arm(Timer::Request(request), until);
     }
 
+    /// Whether what is done for `request` is to be tried again: a user who was told that it failed
+    /// must not see it done much later.
+    pub(super) fn is_awaited(&self, request: Option<RequestId>) -> bool {
+        request.is_none_or(|request| {
+            self.clients.requests.contains_key(&request)
+                || self.clients.members.contains_key(&request)
+        })
+    }
+
     /// Remembers why a write has no answer yet.
     pub(super) fn note_op_failure(&mut self, purpose: &Purpose, error: Option<&MembershipError>) {
         let Purpose::Op { request, .. } = purpose else { return };

@@ -9,13 +9,13 @@ use super::{
     Event, Node, Output, StartChild,
     local::{Local, Needs, Phase},
     outbox::{Lookup, Purpose},
-    wire::{ReportPhase, StateRecord, from_packed, spec_key, state_key},
+    wire::{OwnedKey, ReportPhase, StateRecord, from_packed, spec_key, state_key},
 };
 use crate::{
     id::{BootId, ChildId, FencingToken, Lineage, MemberId, RunId},
     membership::{Expect, Put},
     record::{Record, Stage},
-    spec::Restart,
+    spec::{Restart, limits::ENDPOINT_BYTES},
 };
 
 /// Members that may die while a child starts before it is quarantined (R11).
@@ -249,6 +249,7 @@ impl Node {
 
     pub(super) fn on_ready(&mut self, id: &ChildId, run: RunId, endpoint: Option<String>) {
         let since = self.now.mono;
+        let endpoint = self.short_enough(id, endpoint);
         let Some(child) = self.children.edit(id) else { return };
         let Some(local) = &mut child.local else { return };
         if local.run != Some(run) {
@@ -272,6 +273,18 @@ impl Node {
             // From its first `ready` on the state is the child's own (R9).
             self.put_fact(state_key(id), None);
         }
+    }
+
+    /// An address that no backend takes would hold up every report of this member.
+    fn short_enough(&mut self, id: &ChildId, endpoint: Option<String>) -> Option<String> {
+        let len = endpoint.as_ref().map_or(0, String::len);
+        if len <= ENDPOINT_BYTES {
+            return endpoint;
+        }
+        let key = OwnedKey::Report(id.clone()).to_key().as_str().to_owned();
+        let reason = format!("its address has {len} bytes, at most {ENDPOINT_BYTES} are told");
+        self.tell(Event::GarbageDropped { key, reason });
+        None
     }
 
     pub(super) fn on_stuck(&mut self, id: &ChildId, run: RunId) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Event, Node, Output,
     child::Child,
+    inspect::PendingReason,
     local::{Phase, StopCause},
     plan::{DropWhy, Step, plan},
     timers::Timer,
@@ -90,7 +91,7 @@ impl Node {
             Step::Nothing => self.wait_until(id, None),
             Step::Want => {}
             Step::WaitUntil(at) => self.wait_until(id, Some(at)),
-            Step::Blocked(_) => self.children.block(id),
+            Step::Blocked(reason) => self.wait_for_gate(id, &reason),
             Step::Prepare => self.prepare(id),
             Step::Launch => self.launch(id),
             Step::Retry => self.prepare_again(id),
@@ -102,6 +103,15 @@ impl Node {
         }
         self.apply_claim(id);
         self.children.forget_blank(id);
+    }
+
+    /// Looks again when a gate opens. `ClaimFree` tells of claims; a feed may have missed it.
+    fn wait_for_gate(&mut self, id: &ChildId, gate: &PendingReason) {
+        self.children.block(id);
+        let waits = self.children.get(id).is_some_and(|child| child.due.is_some());
+        if !waits && matches!(gate, PendingReason::ClaimHeld { .. }) {
+            self.wait_until(id, Some(self.now.mono + self.config.sync_interval));
+        }
     }
 
     /// Asks for the child, or asks no more.

@@ -73,7 +73,7 @@ impl<S> ChildContext<S> {
     }
 
     /// Like [`ready`](Self::ready), and tells where the child can be reached. A later call changes
-    /// the address.
+    /// the address; one of more than 2 KiB is left out, which an event tells.
     pub fn ready_at(&self, url: impl Into<String>) {
         self.run.ready(Some(url.into()));
     }

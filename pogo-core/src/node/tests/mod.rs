@@ -4,6 +4,7 @@ mod lifecycle;
 mod moving;
 mod requests;
 mod starting;
+mod stranded;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -30,6 +31,10 @@ struct Solo {
     published: BTreeMap<Key, Option<bytes::Bytes>>,
     /// Whether publishes are answered.
     answers_publish: bool,
+    /// Whether puts are answered.
+    answers_put: bool,
+    /// What stands in the way of the next put.
+    overtaken: Option<Record>,
     unanswered: Option<RequestId>,
     claims: Option<ClaimOutcome>,
     started: Vec<StartChild>,
@@ -87,6 +92,8 @@ impl Solo {
             store: BTreeMap::new(),
             published: BTreeMap::new(),
             answers_publish: true,
+            answers_put: true,
+            overtaken: None,
             unanswered: None,
             claims: None,
             started: Vec::new(),
@@ -169,8 +176,15 @@ impl Solo {
                 Answer::Done
             }
             MembershipRequest::Put(batch) => {
+                if !self.answers_put {
+                    return None;
+                }
                 let mut outcomes = Vec::new();
                 for put in batch {
+                    if let Some(current) = self.overtaken.take() {
+                        outcomes.push(PutOutcome::Stale { current: Some(current) });
+                        continue;
+                    }
                     self.store.insert(put.key.clone(), put.record.clone());
                     self.puts.push(put);
                     outcomes.push(PutOutcome::Applied);
