@@ -116,8 +116,7 @@ impl Node {
                 self.check_spec(spec, first)
             })
             .collect();
-        let ids = if all_or_nothing { ids } else { Vec::new() };
-        self.open_request(request, checked.len(), Form::Start { undo: ids });
+        self.open_request(request, ids, Form::Start { all_or_nothing });
         if all_or_nothing && let Some(refusal) = checked.iter().find_map(|it| it.as_ref().err()) {
             let reason = refusal.to_string();
             for (slot, spec) in checked.into_iter().enumerate() {
@@ -171,7 +170,7 @@ impl Node {
     }
 
     fn open_one(&mut self, request: RequestId, id: &ChildId, change: Wish) {
-        self.open_request(request, 1, Form::One);
+        self.open_request(request, vec![id.clone()], Form::One);
         self.enqueue(id, request, 0, change);
     }
 

@@ -298,7 +298,13 @@ impl Node {
                     if !self.is_awaited(purpose.request()) {
                         continue;
                     }
-                    if retryable {
+                    let is_mark = matches!(
+                        purpose,
+                        Purpose::Spent(_) | Purpose::Done(_) | Purpose::Strikes(_) | Purpose::Fact
+                    );
+                    // A mark must be written some day: whatever refuses it may be put right.
+                    let too_large = matches!(error, MembershipError::TooLarge { .. });
+                    if retryable || (is_mark && !too_large) {
                         self.note_op_failure(&purpose, Some(error));
                         self.outbox.failed.puts.push((put, purpose));
                     } else {

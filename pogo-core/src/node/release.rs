@@ -27,6 +27,8 @@ impl Node {
             state => state,
         };
         let Some(child) = self.children.get_mut(id) else { return };
+        // A child that was terminated meanwhile has no next start.
+        let state = state.filter(|_| child.wanted().is_some());
         let Some(state) = state else {
             // State that no attempt has used yet is still where it was.
             let unused = child.state;
@@ -38,7 +40,8 @@ impl Node {
             AfterExport::Absorb { by } => Some(by),
             AfterExport::Release { .. } | AfterExport::Drop | AfterExport::Restart => None,
         };
-        let value = StateRecord { lineage, absorb_by, state };
+        let Some(kind) = child.local.as_ref().map(|local| local.spec.kind.clone()) else { return };
+        let value = StateRecord { kind, lineage, absorb_by, state };
         match to_packed(&value) {
             Ok(bytes) => {
                 self.set_phase(id, Phase::Exporting { then, lineage }, "stopped, handing over");

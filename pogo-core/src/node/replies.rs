@@ -20,6 +20,7 @@ use crate::{
 pub(super) struct Open {
     results: Vec<Option<Outcome>>,
     missing: usize,
+    children: Vec<ChildId>,
     form: Form,
     since: Timestamp,
     failure: Option<Failure>,
@@ -36,8 +37,8 @@ struct Failure {
 /// How the reply is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Of many results; where one refuses all, these children are terminated again.
-    Start { undo: Vec<ChildId> },
+    /// Of many results; with one refusal all are undone, where it was all or nothing.
+    Start { all_or_nothing: bool },
     /// Of one result.
     One,
     /// Nobody waits for it.
@@ -45,10 +46,11 @@ pub(super) enum Form {
 }
 
 impl Node {
-    pub(super) fn open_request(&mut self, request: RequestId, slots: usize, form: Form) {
-        let results = vec![None; slots];
+    pub(super) fn open_request(&mut self, request: RequestId, children: Vec<ChildId>, form: Form) {
+        let missing = children.len();
+        let results = vec![None; missing];
         let since = self.now.mono;
-        let open = Open { results, missing: slots, form, since, failure: None };
+        let open = Open { results, missing, children, form, since, failure: None };
         self.clients.requests.insert(request, open);
         let until = since + self.config.request_timeout;
         self.timers.arm(Timer::Request(request), until);
@@ -92,7 +94,7 @@ impl Node {
         let waited = self.now.mono.since(open.since);
         let failure = open.failure.clone();
         self.outbox.forget_request(request);
-        let ids: Vec<_> = self.clients.queues.keys().cloned().collect();
+        let ids = open.children.clone();
         for id in ids {
             let Some(queue) = self.clients.queues.get_mut(&id) else { continue };
             let (overdue, rest): (VecDeque<Op>, _) =
@@ -127,9 +129,13 @@ impl Node {
         let results: Vec<_> = open.results.into_iter().flatten().collect();
         let reply = match open.form {
             Form::Silent => return,
-            Form::Start { undo } => {
-                let results: Vec<_> = results.into_iter().filter_map(started).collect();
-                Reply::Started(self.undo_where_refused(&undo, results))
+            Form::Start { all_or_nothing } => {
+                let results = results.into_iter().filter_map(started).collect();
+                Reply::Started(if all_or_nothing {
+                    self.undo_where_refused(&open.children, results)
+                } else {
+                    results
+                })
             }
             Form::One => match results.into_iter().next() {
                 Some(Outcome::Terminated(result)) => Reply::Terminated(result),
@@ -149,13 +155,13 @@ impl Node {
         results: Vec<Result<Started, StartChildError>>,
     ) -> Vec<Result<Started, StartChildError>> {
         let refusal = results.iter().find_map(|it| it.as_ref().err()).map(ToString::to_string);
-        let (Some(reason), false) = (refusal, ids.is_empty()) else { return results };
+        let Some(reason) = refusal else { return results };
         let mut undone = Vec::with_capacity(results.len());
         for (id, result) in ids.iter().zip(results) {
             if matches!(result, Ok(Started::Accepted)) {
                 self.clients.undone += 1;
                 let request = RequestId::new(u64::MAX - self.clients.undone);
-                self.open_request(request, 1, Form::Silent);
+                self.open_request(request, vec![id.clone()], Form::Silent);
                 self.enqueue(id, request, 0, Wish::Terminate);
             }
             let refused = StartChildError::RefusedTogether { reason: reason.clone() };

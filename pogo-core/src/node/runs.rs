@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::{BootId, ChildId, FencingToken, Lineage, MemberId, RunId},
-    membership::{Expect, Put},
+    membership::{Expect, Health, Put},
     record::{Record, Stage},
     spec::{Restart, limits::ENDPOINT_BYTES},
 };
@@ -81,8 +81,9 @@ impl Node {
         let lineage = child.state.filter(|_| !local.was_ready && local.inherited.is_none());
         let needs = Needs {
             spent: false,
-            // It has been reported all the while.
-            report: false,
+            // An attempt may kill its member too. During an outage nobody can be told, and the
+            // child is not to wait for that.
+            report: self.session.is_live() && self.session.health == Health::Healthy,
             claim: self.is_strict(&local.spec) && child.claim.is_none(),
             state: lineage.is_some(),
             strikes: false,
@@ -143,6 +144,8 @@ impl Node {
         let expected = released_to(child, self.boot).and_then(lineage_of).or(child.state);
         let value = record.and_then(|record| record.value);
         let found = value.and_then(|bytes| from_packed::<StateRecord>(&bytes).ok());
+        let kind = child.local.as_ref().map(|local| &local.spec.kind);
+        let found = found.filter(|it| Some(&it.kind) == kind);
         let state = found.filter(|it| it.absorb_by.is_none() && Some(it.lineage) >= expected);
         if state.is_none() && expected.is_some() {
             let reason = "the backend does not have it".to_owned();

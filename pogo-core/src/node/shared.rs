@@ -53,7 +53,7 @@ impl Node {
         {
             // The same write at a later stage: no need to read it again.
             let desired = Desired { stamp: record.stamp, ..known.clone() };
-            self.children.set_desired(id, Some(desired), &self.members);
+            self.set_desired(id, desired);
             return Ok(());
         }
         let value: Option<SpecRecord> = match &record.value {
@@ -65,8 +65,23 @@ impl Node {
         }
         let desired = Desired::new(record.stamp, value, record.value);
         self.tell_overwritten(id, &desired);
-        self.children.set_desired(id, Some(desired), &self.members);
+        self.set_desired(id, desired);
         Ok(())
+    }
+
+    /// Takes a newer spec record. The end of a child is the end of its state: a later start under
+    /// its id must not find it (R9).
+    fn set_desired(&mut self, id: &ChildId, desired: Desired) {
+        let ended = desired.spec().is_none();
+        let was_owner = self.children.get(id).is_some_and(|child| child.owner == Some(self.boot));
+        self.children.set_desired(id, Some(desired), &self.members);
+        if !ended {
+            return;
+        }
+        let state = self.children.get_mut(id).and_then(|child| child.state.take());
+        if state.is_some() && was_owner {
+            self.put_fact(super::wire::state_key(id), None);
+        }
     }
 
     /// A winner that had not seen the loser overwrote it (R3).

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    id::{BootId, ChildId, FencingToken, Generation, IdError, Lineage, MemberName},
+    id::{BootId, ChildId, FencingToken, Generation, IdError, Kind, Lineage, MemberName},
     record::{Key, Version},
     spec::ChildSpec,
 };
@@ -130,6 +130,8 @@ pub(super) struct SpecRecord {
 /// The value of `state/<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StateRecord {
+    /// Whose state it is: a child of another kind has no use for it.
+    pub(super) kind: Kind,
     pub(super) lineage: Lineage,
     /// Given to a running instance of this process (R8), not to the next start.
     pub(super) absorb_by: Option<BootId>,

@@ -78,6 +78,7 @@ fn owner_asks_the_holder_and_starts_with_its_state() {
     assert!(solo.wants(&child));
     assert!(solo.started.is_empty());
     let state = StateRecord {
+        kind: Kind::new("k").unwrap(),
         lineage: Lineage::new(4),
         absorb_by: None,
         state: bytes::Bytes::from_static(b"7"),
@@ -236,4 +237,21 @@ fn member_that_is_back_died_of_no_child() {
     let written = solo.store.get(&strikes_key(&id(&child))).unwrap().value.clone().unwrap();
     let written: StrikesRecord = wire::from_json(&written).unwrap();
     assert_eq!(written.boots, [boot("c"), boot("d")].into());
+}
+
+#[test]
+fn state_ends_with_its_child() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.input(Input::Client(RequestId::new(77), Request::Restart(id("x"))));
+    let run = solo.run_of("x");
+    let state = Some(bytes::Bytes::from_static(b"41"));
+    let end = RunEnd { reason: ExitReason::Normal, finished: false, state };
+    solo.input(Input::ChildExited { child: id("x"), run, end });
+    assert_eq!(solo.started.last().unwrap().inherited.as_deref(), Some(&b"41"[..]));
+    solo.terminate("x");
+    solo.exit("x", ExitReason::Aborted);
+    solo.start(spec("x")).unwrap();
+    assert_eq!(solo.started.len(), 3);
+    assert_eq!(solo.started.last().unwrap().inherited, None, "a new life");
 }
