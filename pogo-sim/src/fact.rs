@@ -28,6 +28,13 @@ pub enum Fact {
         /// The member.
         host: MemberName,
     },
+    /// The backend refused a session.
+    Refused {
+        /// The member.
+        host: MemberName,
+        /// Why.
+        why: String,
+    },
     /// A process ended without leaving.
     Crashed {
         /// The member.
@@ -58,8 +65,8 @@ pub enum Fact {
     Delayed(Duration),
     /// Something else began or ended going wrong.
     Disturbed(&'static str),
-    /// A cordon was asked for or taken back, or is in force or gone by now.
-    Cordon,
+    /// A member's cordon was asked for or taken back, or is in force or gone by now.
+    Cordon(MemberName),
     /// A member's feed began a snapshot.
     SnapshotBegan {
         /// The reader.
@@ -188,6 +195,7 @@ impl Fact {
             Self::Phase(_)
                 | Self::Booted { .. }
                 | Self::Joined { .. }
+                | Self::Refused { .. }
                 | Self::Crashed { .. }
                 | Self::Stopped { .. }
                 | Self::Leaving { .. }

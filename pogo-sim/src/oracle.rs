@@ -105,6 +105,11 @@ impl Oracle {
         }
     }
 
+    /// The spec that a restart of the child would write anew: the last one that was asked for.
+    pub fn restarted(&self, child: &ChildId) -> Option<ChildPlan> {
+        self.changes(child).iter().rev().find_map(|change| change.wanted)
+    }
+
     /// The children that were ever asked for.
     pub fn children(&self) -> impl Iterator<Item = &ChildId> {
         self.changes.keys()

@@ -1,7 +1,10 @@
 //! The state of a cluster as the facts tell it: what laws look at, and what a test of a law makes
 //! by hand.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use pogo_core::{
     id::{BootId, ChildId, MemberName, RunId},
@@ -28,14 +31,18 @@ pub struct Picture {
     pub ended: BTreeMap<(ChildId, BootId), Option<&'static str>>,
     /// How long after it became ready a child may be to blame for the crash of its member (R11).
     pub strike_within: Duration,
-    /// How often each child's member crashed while it started or shortly after (R11).
-    pub strikes: BTreeMap<ChildId, u32>,
+    /// How often each child failed or was restarted, as it was not ready in time.
+    pub failures: BTreeMap<ChildId, u32>,
+    /// The processes that ended, or may seem to have, while a child started or shortly after (R11).
+    pub strikes: BTreeMap<ChildId, BTreeSet<BootId>>,
+    /// Young instances of processes that others hold to be dead, until they are back.
+    pub doubtful: BTreeSet<(ChildId, BootId)>,
     /// Whether the cluster is divided.
     pub divided: bool,
     /// How long events of the feed take at most.
     pub delay: Duration,
-    /// When a cordon last changed.
-    pub cordoned: Timestamp,
+    /// When the cordon of each member last changed.
+    pub cordoned: BTreeMap<MemberName, Timestamp>,
     /// When something last went wrong or ended going wrong.
     pub disturbed: Timestamp,
 }
@@ -123,32 +130,35 @@ impl Picture {
             Fact::Booted { host, boot } => {
                 self.hosts.insert(host.clone(), Host::new(*boot));
             }
-            Fact::Joined { host } => self.with_host(host, |host| host.joined = true),
+            Fact::Joined { host } => self.join(host),
             Fact::Leaving { host } => self.with_host(host, |host| host.leaving = true),
             Fact::Crashed { host, .. } => {
                 self.disturbed = now;
-                self.strike(now, host);
+                self.doubt(now, Some(host));
                 self.end_host(host);
             }
             Fact::Stopped { host } => self.end_host(host),
             Fact::Evicted { host } => {
                 self.disturbed = now;
+                self.doubt(now, Some(host));
                 self.with_host(host, |host| host.joined = false);
             }
             Fact::Cut(_) => {
                 self.divided = true;
                 self.disturbed = now;
+                self.doubt(now, None);
             }
             Fact::Healed => {
                 self.divided = false;
                 self.disturbed = now;
+                self.doubtful.clear();
             }
             Fact::Disturbed(_) => self.disturbed = now,
             Fact::Delayed(delay) => {
                 self.delay = *delay;
                 self.disturbed = now;
             }
-            Fact::Cordon => self.cordoned = now,
+            Fact::Cordon(member) => drop(self.cordoned.insert(member.clone(), now)),
             _ => {}
         }
     }
@@ -184,6 +194,9 @@ impl Picture {
     fn apply_to_instance(&mut self, now: Timestamp, fact: &Fact) {
         match fact {
             Fact::Started(started) => {
+                if self.divided {
+                    self.doubtful.insert((started.child.clone(), started.boot));
+                }
                 let instance = Instance::new(now, started);
                 self.instances.entry(started.child.clone()).or_default().push(instance);
             }
@@ -191,9 +204,15 @@ impl Picture {
                 self.with_instance(host, child, *run, |instance| instance.ready = Some(now));
             }
             Fact::StopAsked { host, child, run, reason } => {
+                if *reason == "restarted" {
+                    *self.failures.entry(child.clone()).or_default() += 1;
+                }
                 self.with_instance(host, child, *run, |one| one.stopping = Some(*reason));
             }
-            Fact::Exited { host, child, run, .. } => {
+            Fact::Exited { host, child, run, how } => {
+                if how.starts_with("failed") {
+                    *self.failures.entry(child.clone()).or_default() += 1;
+                }
                 self.end_instances(child, |instance| {
                     instance.host == *host && instance.run == *run
                 });
@@ -233,17 +252,32 @@ impl Picture {
         }
     }
 
-    fn strike(&mut self, now: Timestamp, name: &MemberName) {
-        let young = |one: &Instance| {
-            one.host == *name && one.ready.is_none_or(|ready| now <= ready + self.strike_within)
+    fn join(&mut self, name: &MemberName) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        host.joined = true;
+        let boot = host.boot;
+        if !self.divided {
+            self.doubtful.retain(|(_, doubted)| *doubted != boot);
+        }
+    }
+
+    /// Others may come to hold this member, or any, to be dead.
+    fn doubt(&mut self, now: Timestamp, name: Option<&MemberName>) {
+        let young = |one: &&Instance| {
+            name.is_none_or(|name| one.host == *name)
+                && one.ready.is_none_or(|ready| now <= ready + self.strike_within)
         };
-        for (child, _) in self.instances.iter().filter(|(_, all)| all.iter().any(young)) {
-            *self.strikes.entry(child.clone()).or_default() += 1;
+        for (child, instances) in &self.instances {
+            let boots = instances.iter().filter(young).map(|one| (child.clone(), one.boot));
+            self.doubtful.extend(boots);
         }
     }
 
     fn end_host(&mut self, name: &MemberName) {
-        self.hosts.remove(name);
+        let Some(host) = self.hosts.remove(name) else { return };
+        for (child, _) in self.doubtful.iter().filter(|(_, boot)| *boot == host.boot) {
+            self.strikes.entry(child.clone()).or_default().insert(host.boot);
+        }
         let children: Vec<ChildId> = self.instances.keys().cloned().collect();
         for child in children {
             self.end_instances(&child, |instance| instance.host == *name);

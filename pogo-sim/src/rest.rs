@@ -8,10 +8,15 @@ use pogo_core::{
     record::Stamp,
 };
 
-use crate::{oracle::Oracle, picture::Picture};
+use crate::{
+    oracle::{Expected, Oracle},
+    picture::Picture,
+};
 
-/// So many crashes of its members put a child into quarantine.
-const STRIKES: u32 = 3;
+/// So many crashes of its members, or failures of its own, may put a child into quarantine. Three
+/// crashes do, but one may have come before the start that had been announced, which is not seen.
+const STRIKES: usize = 2;
+const FAILURES: u32 = 5;
 
 /// The cluster at rest.
 #[derive(Debug)]
@@ -72,16 +77,25 @@ impl Rest<'_> {
         says.all(|other| other == first).then_some(first)
     }
 
-    /// Whether every spec that a client ever gave this child lets it run and stay running, and no
-    /// crashes of its members may have put it into quarantine (R11).
+    /// Whether the child can be expected to run and stay running.
     pub fn is_healthy(&self, child: &ChildId) -> bool {
-        let struck = self.picture.strikes.get(child).is_some_and(|strikes| *strikes >= STRIKES);
-        !struck
-            && self
-                .oracle
-                .changes(child)
-                .iter()
-                .filter_map(|change| change.wanted)
-                .all(|plan| plan.is_healthy())
+        is_healthy(child, self.picture, self.oracle)
     }
+}
+
+/// Whether a child can be expected to run and stay running: its spec lets it (every one that it may
+/// have, where that is open), and neither it nor crashes of its members may have put it into
+/// quarantine (R11).
+pub fn is_healthy(child: &ChildId, picture: &Picture, oracle: &Oracle) -> bool {
+    let struck = picture.strikes.get(child).is_some_and(|boots| boots.len() >= STRIKES);
+    let failed = picture.failures.get(child).is_some_and(|count| *count >= FAILURES);
+    let by_spec = match oracle.expected(child) {
+        Expected::Present(plan) => plan.is_healthy(),
+        Expected::Absent => true,
+        Expected::Open => {
+            let mut plans = oracle.changes(child).iter().filter_map(|change| change.wanted);
+            plans.all(|plan| plan.is_healthy())
+        }
+    };
+    by_spec && !struck && !failed
 }

@@ -2,7 +2,8 @@
 //! member lists exactly that.
 //!
 //! A child that fails by its own doing is only held to at most one instance; a temporary one is
-//! not moved and may run on any member, and a cordoned member keeps what it has.
+//! not moved and may run on any member; a cordoned member keeps what it has, and where all are
+//! cordoned nobody starts anything.
 
 use pogo_core::{id::ChildId, spec::Restart, time::Timestamp};
 
@@ -24,13 +25,31 @@ impl DesiredIsRunning {
         match (rest.is_present(child), instances.first()) {
             (None, _) => self.broken(Some(child), format_args!("some hold it to be present")),
             (Some(_), _) if !rest.is_healthy(child) => Ok(()),
-            (Some(true), None) => self.broken(Some(child), format_args!("nobody runs it")),
+            (Some(true), None) => self.judge_missing(child, rest),
             (Some(false), Some(instance)) => {
                 self.broken(Some(child), format_args!("{} runs it, unwanted", instance.host))
             }
             (Some(false), None) => self.judge_unlisted(child, rest),
             (Some(true), Some(instance)) => self.judge_running(child, instance, rest),
         }
+    }
+
+    /// Nobody runs it, which is right where nobody may; else says where it should be and what is said of it.
+    fn judge_missing(&self, child: &ChildId, rest: &Rest<'_>) -> Result<(), Violation> {
+        let nobody_may = rest.nodes.values().all(|node| {
+            let known = node.known.get(child);
+            known.is_some_and(|known| known.owner.is_none()) && node.members == node.cordoned
+        });
+        if nobody_may {
+            return Ok(());
+        }
+        let said = rest.nodes.iter().map(|(host, node)| {
+            let owner = node.known.get(child).and_then(|known| known.owner.as_ref());
+            let status = node.children.get(child).map(|listed| listed.status.as_str());
+            format!("{host} says owner {owner:?}, {status:?}")
+        });
+        let said: Vec<String> = said.collect();
+        self.broken(Some(child), format_args!("nobody runs it: {}", said.join("; ")))
     }
 
     fn judge_unlisted(&self, child: &ChildId, rest: &Rest<'_>) -> Result<(), Violation> {
@@ -124,6 +143,17 @@ mod tests {
         world.rests().unwrap();
         world.starts("b", 1).unwrap();
         assert!(world.rests().is_err(), "two run it");
+    }
+
+    #[test]
+    fn nobody_need_run_it_where_all_are_cordoned() {
+        let mut world = world();
+        for node in world.nodes.values_mut() {
+            node.known.get_mut(&child()).unwrap().owner = None;
+        }
+        assert!(world.rests().is_err());
+        world.nodes.values_mut().for_each(|node| node.cordoned = node.members.clone());
+        world.rests().unwrap();
     }
 
     #[test]

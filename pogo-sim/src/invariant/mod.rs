@@ -23,7 +23,7 @@ use std::{fmt, fmt::Debug, time::Duration};
 
 use pogo_core::{id::ChildId, time::Timestamp};
 
-pub use self::s19_purity::{same_run, trace_hash};
+pub use self::s19_purity::{TraceHash, same_run};
 use crate::{fact::Fact, picture::Picture, plan::Options, rest::Rest};
 
 /// A law that was broken.

@@ -20,6 +20,7 @@ impl NoLostChange {
                 Outcome::Refused | Outcome::Unknown => None,
             });
         let highest = accepted.max();
+        let must_be_there = matches!(rest.oracle.expected(child), Expected::Present(_));
         for (host, node) in &rest.nodes {
             let record = node.known.get(child).and_then(|known| known.record);
             if record.map(|(stamp, _)| stamp) < highest {
@@ -29,7 +30,7 @@ impl NoLostChange {
                 );
             }
             let live = record.is_some_and(|(_, live)| live);
-            if matches!(rest.oracle.expected(child), Expected::Present(_)) && !live {
+            if must_be_there && !live {
                 return self.broken(
                     Some(child),
                     format_args!("its start was accepted, {host} knows {record:?}"),

@@ -1,14 +1,13 @@
 //! S7: a second instance of a child begins only where the two members' views explain it.
 //!
-//! Either one of them does not see the other at that moment, or saw it come back while the start was
-//! under way, or the starter gained a member, the
-//! views do not agree yet (or the feed is too slow to know), and the time for views to settle ran
+//! Either one of them does not see the other at that moment, or saw it come back while the start or
+//! the report of it was under way, or the starter gained a member, the
+//! views do not agree yet (or nobody can know: the feed is slow, the cluster divided), and the time for views to settle ran
 //! out (R6). Where nothing has gone
 //! wrong for longer than it takes to notice, nothing explains it: planned joins, leaves and drains
 //! stop the old instance first (R7).
 //!
-//! A child that fails is restarted where it is: while none of two instances comes to run, R8 keeps
-//! both.
+//! A restart in place begins nothing: where there were two before, R8 settles it.
 
 use std::time::Duration;
 
@@ -46,17 +45,23 @@ impl Overlap {
         else {
             return false;
         };
-        if !started.plan.is_healthy() && picture.is_restart(&started.child, started.boot) {
+        if picture.is_restart(&started.child, started.boot) {
             return true;
         }
         // There and back again, and the wait for a publish that was under way.
         let slow = picture.delay * 3 > self.view_settle;
+        let on_its_way = self.in_flight + picture.delay * 2;
         let known_after = self.calm_after + picture.delay * 4;
         let trouble = picture.divided || slow || now <= picture.disturbed + known_after;
-        let ran_out = now >= newer.gained + self.view_settle
-            && (slow || !newer.view.keys().eq(older.view.keys()));
+
+        let just_met = now <= newer.gained.max(older.gained) + on_its_way;
+        let cordoned = picture.cordoned.get(&started.host).copied().unwrap_or_default();
+        let due = newer.gained.max(cordoned) + self.view_settle;
+        let just_due = (slow || picture.divided) && now <= due + on_its_way;
+        let apart = !newer.view.keys().eq(older.view.keys());
+        let ran_out = now >= due && (apart || just_due);
         trouble
-            && (now <= newer.gained + self.in_flight
+            && (just_met
                 || !newer.sees_member(other.boot)
                 || !older.sees_member(started.boot)
                 || ran_out)
@@ -108,6 +113,7 @@ mod tests {
         let mut world = world();
         world.starts("a", 1).unwrap();
         world.see(&Fact::Cut(Vec::new())).unwrap();
+        world.at(3);
         assert!(world.starts("b", 1).is_err());
         world.loses("b", "a");
         world.starts("b", 1).unwrap();
@@ -131,6 +137,7 @@ mod tests {
         world.crashes("c");
         world.views("b", &["a", "b"]);
         world.starts("b", 1).unwrap();
+        world.stops("b", 1).unwrap();
         world.exits("b", 1).unwrap();
         world.views("a", &["a", "b"]);
         assert!(world.starts("b", 2).is_err());

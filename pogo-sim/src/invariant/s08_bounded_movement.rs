@@ -30,7 +30,7 @@ impl BoundedMovement {
     fn is_stray(&self, now: Timestamp, started: &Started, picture: &Picture) -> bool {
         let Some(host) = picture.hosts.get(&started.host) else { return true };
         let last_gain = host.view.values().max().copied().unwrap_or_default();
-        !started.owned && now > last_gain + self.in_flight
+        !started.owned && now > last_gain.max(last_cordon(picture)) + self.in_flight
     }
 
     fn is_explained(&self, started: &Started, last: &Instance, picture: &Picture) -> bool {
@@ -42,7 +42,7 @@ impl BoundedMovement {
         let gives_up =
             from.boot != last.boot || from.leaving || !from.view.contains_key(&last.boot);
         gives_up
-            || picture.cordoned + self.in_flight >= last.since
+            || last_cordon(picture) + self.in_flight >= last.since
             || self.gained_since(from, started.boot, last)
             || self.gained_since(to, last.boot, last)
     }
@@ -68,13 +68,18 @@ impl Law for BoundedMovement {
             return self.broken(child, format_args!("{} is not its owner", started.host));
         }
         match last {
-            Some(last) if !self.is_explained(started, last, picture) => self.broken(
+            Some(last) if !restarts && !self.is_explained(started, last, picture) => self.broken(
                 child,
                 format_args!("moved from {} to {} for no reason", last.host, started.host),
             ),
             _ => Ok(()),
         }
     }
+}
+
+/// When any cordon last changed.
+fn last_cordon(picture: &Picture) -> Timestamp {
+    picture.cordoned.values().max().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

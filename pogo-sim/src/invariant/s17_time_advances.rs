@@ -10,13 +10,24 @@ use crate::{fact::Fact, picture::Picture};
 
 /// Time-outs of one node at one moment.
 const WAKE_UPS: u32 = 32;
+/// Inputs of any kind of one node at one moment; where the way to the backend takes no time, all
+/// of a burst may fall on one.
+const INPUTS: u32 = 4_096;
 /// Effects of one input, beside some for each child in the cluster.
 const OUTPUTS: usize = 2_048;
 const OUTPUTS_PER_CHILD: usize = 16;
 
+/// What one node took at one moment.
+#[derive(Debug, Default)]
+struct Moment {
+    at: Timestamp,
+    inputs: u32,
+    wake_ups: u32,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct TimeAdvances {
-    wake_ups: BTreeMap<MemberName, (Timestamp, u32)>,
+    moments: BTreeMap<MemberName, Moment>,
     children: usize,
 }
 
@@ -31,17 +42,17 @@ impl Law for TimeAdvances {
         if *outputs > OUTPUTS + OUTPUTS_PER_CHILD * self.children {
             return self.broken(None, format_args!("{host}: {input} had {outputs} effects"));
         }
-        if *input != "timeout" {
-            return Ok(());
+        if !self.moments.contains_key(host) {
+            self.moments.insert(host.clone(), Moment::default());
         }
-        let (at, count) = self.wake_ups.entry(host.clone()).or_insert((now, 0));
-        if *at == now {
-            *count += 1;
-        } else {
-            (*at, *count) = (now, 1);
+        let Some(moment) = self.moments.get_mut(host) else { return Ok(()) };
+        if moment.at != now {
+            *moment = Moment { at: now, ..Moment::default() };
         }
-        if *count > WAKE_UPS {
-            return self.broken(None, format_args!("{host} is woken again and again"));
+        moment.inputs += 1;
+        moment.wake_ups += u32::from(*input == "timeout");
+        if moment.wake_ups > WAKE_UPS || moment.inputs > INPUTS {
+            return self.broken(None, format_args!("{host} takes {input} again and again"));
         }
         Ok(())
     }
@@ -51,8 +62,8 @@ impl Law for TimeAdvances {
 mod tests {
     use super::{super::handmade::*, *};
 
-    fn handled(outputs: usize) -> Fact {
-        Fact::Handled { host: name("a"), input: "timeout", outputs, next: None }
+    fn took(input: &'static str, outputs: usize) -> Fact {
+        Fact::Handled { host: name("a"), input, outputs, next: None }
     }
 
     #[test]
@@ -60,17 +71,19 @@ mod tests {
         let mut world = World::of(TimeAdvances::default(), &["a"]);
         for second in 0..100 {
             world.at(second);
-            world.see(&handled(0)).unwrap();
+            world.see(&took("timeout", 0)).unwrap();
         }
-        assert!((0..WAKE_UPS).any(|_| world.see(&handled(0)).is_err()));
+        assert!((0..WAKE_UPS).any(|_| world.see(&took("timeout", 0)).is_err()));
+        world.at(200);
+        assert!((0..=INPUTS).any(|_| world.see(&took("answer", 0)).is_err()));
     }
 
     #[test]
     fn effects_without_bound_break_it() {
         let mut world = World::of(TimeAdvances::default(), &["a"]);
-        world.see(&handled(OUTPUTS)).unwrap();
-        assert!(world.see(&handled(OUTPUTS + 1)).is_err());
+        world.see(&took("timeout", OUTPUTS)).unwrap();
+        assert!(world.see(&took("timeout", OUTPUTS + 1)).is_err());
         world.starts("a", 1).unwrap();
-        world.see(&handled(OUTPUTS + 1)).unwrap();
+        world.see(&took("timeout", OUTPUTS + 1)).unwrap();
     }
 }

@@ -3,7 +3,10 @@
 //! Judged over two runs, not within one: the runner repeats some seeds and compares. The first
 //! fact that differs says where something other than the seed decided.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use pogo_core::time::Timestamp;
 use xxhash_rust::xxh3::Xxh3;
@@ -11,12 +14,27 @@ use xxhash_rust::xxh3::Xxh3;
 use super::Violation;
 use crate::fact::Fact;
 
-/// Folds a fact into the hash of a trace.
-pub fn trace_hash(hash: u64, now: Timestamp, fact: &Fact) -> u64 {
-    let mut hasher = Xxh3::with_seed(hash);
-    now.hash(&mut hasher);
-    fact.hash(&mut hasher);
-    hasher.finish()
+/// The hash over a trace.
+#[derive(Clone, Default)]
+pub struct TraceHash(Xxh3);
+
+impl TraceHash {
+    /// Takes the next fact in.
+    pub fn add(&mut self, now: Timestamp, fact: &Fact) {
+        now.hash(&mut self.0);
+        fact.hash(&mut self.0);
+    }
+
+    /// The hash over all facts so far.
+    pub fn value(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+impl fmt::Debug for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.value())
+    }
 }
 
 /// Compares the traces and trace hashes of two runs of one plan.
@@ -43,13 +61,20 @@ pub fn same_run(
 mod tests {
     use super::{super::handmade::*, *};
 
+    fn hash(facts: &[(Timestamp, Fact)]) -> u64 {
+        let mut hash = TraceHash::default();
+        for (now, fact) in facts {
+            hash.add(*now, fact);
+        }
+        hash.value()
+    }
+
     fn run(host: &str) -> (u64, Vec<(Timestamp, Fact)>) {
         let facts = vec![
             (Timestamp::ZERO, Fact::Healed),
             (Timestamp::ZERO, Fact::Joined { host: name(host) }),
         ];
-        let hash = facts.iter().fold(0, |hash, (now, fact)| trace_hash(hash, *now, fact));
-        (hash, facts)
+        (hash(&facts), facts)
     }
 
     #[test]
@@ -62,10 +87,7 @@ mod tests {
 
     #[test]
     fn time_is_part_of_the_trace() {
-        let late = Timestamp::from_nanos(1);
-        assert_ne!(
-            trace_hash(0, Timestamp::ZERO, &Fact::Healed),
-            trace_hash(0, late, &Fact::Healed)
-        );
+        let early = hash(&[(Timestamp::ZERO, Fact::Healed)]);
+        assert_ne!(early, hash(&[(Timestamp::from_nanos(1), Fact::Healed)]));
     }
 }

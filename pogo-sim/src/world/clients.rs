@@ -93,8 +93,12 @@ impl Want {
         }
     }
 
-    const fn is_cordon(&self) -> bool {
-        matches!(self, Self::Cordon(_) | Self::Uncordon(_))
+    /// The member whose cordon it changes.
+    const fn cordons(&self) -> Option<&MemberName> {
+        match self {
+            Self::Cordon(member) | Self::Uncordon(member) => Some(member),
+            _ => None,
+        }
     }
 
     fn only(self, open: Vec<ChildId>) -> Self {
@@ -122,15 +126,22 @@ impl World {
         let request = ask.want.request(host, &kind);
         self.clients.asked += 1;
         let id = RequestId::new(self.clients.asked);
-        let (children, wanted) = ask.want.changes();
+        let (children, wanted) = match &ask.want {
+            // A restart is a new write of the spec that is there.
+            Want::Restart(child) => match self.oracle.restarted(child) {
+                Some(plan) => (std::slice::from_ref(child), Some(plan)),
+                None => (&[][..], None),
+            },
+            other => other.changes(),
+        };
         let now = self.now;
         let changes = children
             .iter()
             .map(|child| (child.clone(), self.oracle.asked(now, child, boot, wanted)))
             .collect();
         self.see(Fact::Asked { host: host.clone(), request: id, what: format!("{:?}", ask.want) });
-        if ask.want.is_cordon() {
-            self.see(Fact::Cordon);
+        if let Some(member) = ask.want.cordons() {
+            self.see(Fact::Cordon(member.clone()));
         }
         self.clients.calls.insert(id, Call { ask, host: host.clone(), changes });
         self.handle(host, "client", Input::Client(id, request));
@@ -172,8 +183,8 @@ impl World {
             return;
         };
         self.see(Fact::Replied { host: host.clone(), request: id, what: brief(reply) });
-        if call.ask.want.is_cordon() {
-            self.see(Fact::Cordon);
+        if let Some(member) = call.ask.want.cordons() {
+            self.see(Fact::Cordon(member.clone()));
         }
         let verdicts = verdicts(reply, call.changes.len());
         let mut open = Vec::new();
@@ -217,6 +228,7 @@ fn verdicts(reply: &Reply, changes: usize) -> Vec<Verdict> {
         Reply::Terminated(result) => {
             vec![result.as_ref().map_or_else(refusal, |_| Verdict::Accepted)]
         }
+        Reply::Restarted(Ok(false)) => vec![Verdict::Refused],
         Reply::Restarted(Err(error)) | Reply::Member(Err(error)) => vec![refusal(error)],
         _ => vec![Verdict::Accepted; changes],
     }

@@ -21,7 +21,7 @@ use crate::fact::Fact;
 /// Pause before a join that was refused is tried again.
 const JOIN_PAUSE: Duration = Duration::from_millis(250);
 /// One in so many inputs is followed by the node's check of itself.
-const CHECK_EVERY: u64 = 32;
+const CHECK_EVERY: u64 = 128;
 
 impl World {
     /// Starts the process of a host.
@@ -68,6 +68,7 @@ impl World {
         let name = NameChoice::Exactly(process.host.clone());
         let mut clock = self.clock(&process.host);
         clock.mono = self.now;
+        self.hub_changed = true;
         match self.hub.join(clock, &name, boot, metadata()) {
             Ok((session, me)) => {
                 let capabilities = self.hub.capabilities();
@@ -78,7 +79,11 @@ impl World {
                 self.see(Fact::Joined { host: process.host.clone() });
                 self.handle(&process.host, "joined", Input::Joined { me, capabilities });
             }
-            Err(_) => self.agenda.add(self.now + JOIN_PAUSE, Happening::Join(process.clone())),
+            Err(error) => {
+                let (host, why) = (process.host.clone(), error.to_string());
+                self.see(Fact::Refused { host, why });
+                self.agenda.add(self.now + JOIN_PAUSE, Happening::Join(process.clone()));
+            }
         }
     }
 
@@ -89,18 +94,21 @@ impl World {
         self.handle(&process.host, "timeout", Input::Timeout);
     }
 
-    /// Gives a node its events that are due.
+    /// Gives a node its events that are due. Whatever else has fallen due in the backend happens
+    /// with that.
     pub(super) fn deliver(&mut self, process: &Process) {
         let now = self.now;
+        let deadline = self.hub.next_deadline();
         if let Some(up) = self.current(process) {
             up.delivers_at = None;
         }
-        loop {
-            let Some(session) = self.current(process).and_then(|up| up.session) else { return };
-            let Some(event) = self.hub.poll_event(now, session) else { return };
+        while let Some(session) = self.current(process).and_then(|up| up.session) {
+            let Some(event) = self.hub.poll_event(now, session) else { break };
             self.see_event(&process.host, &event);
             self.handle(&process.host, event_name(&event), Input::Membership(event));
         }
+        self.hub_changed |= deadline != self.hub.next_deadline();
+        self.watch_feed(&process.host);
     }
 
     fn see_event(&mut self, host: &MemberName, event: &Event) {
@@ -119,21 +127,21 @@ impl World {
         }
     }
 
-    /// Schedules the delivery of what the backend has for each member, and its own deadline.
+    /// Schedules the delivery of what the backend has for each member, and its own deadline, where
+    /// something has happened to it.
+    ///
+    /// Nobody in the cluster means nobody to tell: the deadline waits until somebody joins.
     pub(super) fn watch_hub(&mut self) {
-        for (name, host) in &mut self.hosts {
-            let process = host.process(name);
-            let Some(up) = &mut host.up else { continue };
-            let Some(due) = up.session.and_then(|session| self.hub.next_event_at(session)) else {
-                continue;
-            };
-            let due = due.max(self.now);
-            if up.delivers_at.is_none_or(|at| due < at) {
-                up.delivers_at = Some(due);
-                self.agenda.add(due, Happening::Deliver(process));
-            }
+        if !std::mem::take(&mut self.hub_changed) {
+            return;
         }
-        if let Some(due) = self.hub.next_deadline().map(|due| due.max(self.now))
+        let names: Vec<MemberName> = self.hosts.keys().cloned().collect();
+        let mut has_reader = false;
+        for name in &names {
+            has_reader |= self.watch_feed(name);
+        }
+        if has_reader
+            && let Some(due) = self.hub.next_deadline().map(|due| due.max(self.now))
             && self.hub_due.is_none_or(|at| due < at)
         {
             self.hub_due = Some(due);
@@ -141,9 +149,25 @@ impl World {
         }
     }
 
+    /// Schedules the delivery of what the backend has for a member; answers whether it reads.
+    fn watch_feed(&mut self, name: &MemberName) -> bool {
+        let Some(host) = self.hosts.get_mut(name) else { return false };
+        let start = host.starts;
+        let Some(up) = &mut host.up else { return false };
+        let Some(session) = up.session else { return false };
+        let due = self.hub.next_event_at(session).map(|due| due.max(self.now));
+        if let Some(due) = due.filter(|due| up.delivers_at.is_none_or(|at| *due < at)) {
+            up.delivers_at = Some(due);
+            let process = Process { host: name.clone(), start };
+            self.agenda.add(due, Happening::Deliver(process));
+        }
+        true
+    }
+
     /// The backend does what has fallen due whenever a member reads its feed.
     pub(super) fn hub_timeout(&mut self) {
         self.hub_due = None;
+        self.hub_changed = true;
         let mut readers = self.hosts.iter();
         let reader =
             readers.find(|(_, host)| host.up.as_ref().is_some_and(|up| up.session.is_some()));
@@ -246,6 +270,7 @@ impl World {
         id: RequestId,
         request: &MembershipRequest,
     ) {
+        self.hub_changed = true;
         let mut answer = self.hub.request(self.true_clock(), session, request);
         let counter = process.start << 32 | id.get();
         let lost = self.options.lost_replies;

@@ -32,11 +32,14 @@ use self::{
 use crate::{
     draw::Draws,
     fact::Fact,
-    invariant::{Laws, Violation, trace_hash},
+    invariant::{Laws, TraceHash, Violation},
     oracle::Oracle,
     picture::Picture,
     plan::{KIND, Options, Plan},
 };
+
+/// More than this at one moment, over all members, and time does not advance (S17).
+const AT_ONCE: u32 = 100_000;
 
 /// What a run was like, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -82,16 +85,19 @@ struct World {
     options: Options,
     delay: Duration,
     now: Timestamp,
+    /// What has happened at this moment.
+    happened: u32,
     agenda: Agenda,
     hub: Hub,
     hub_due: Option<Timestamp>,
+    hub_changed: bool,
     hosts: BTreeMap<MemberName, Host>,
     clients: Clients,
     picture: Picture,
     oracle: Oracle,
     laws: Laws,
     trace: Vec<(Timestamp, Fact)>,
-    trace_hash: u64,
+    trace_hash: TraceHash,
     stats: Stats,
     violation: Option<(Timestamp, Violation)>,
     running: BTreeMap<ChildId, MemberName>,
@@ -112,9 +118,11 @@ impl World {
             draws: Draws::new(plan.seed),
             delay: options.delay,
             now: Timestamp::ZERO,
+            happened: 0,
             agenda: Agenda::default(),
             hub: Hub::new(config),
             hub_due: None,
+            hub_changed: false,
             hosts: BTreeMap::new(),
             clients: Clients::default(),
             picture: Picture {
@@ -125,7 +133,7 @@ impl World {
             oracle: Oracle::new(spread, options.request_timeout + Duration::from_secs(1) + spread),
             laws: Laws::new(&options),
             trace: Vec::new(),
-            trace_hash: 0,
+            trace_hash: TraceHash::default(),
             stats: Stats::default(),
             violation: None,
             running: BTreeMap::new(),
@@ -136,7 +144,7 @@ impl World {
     fn into_outcome(self) -> Outcome {
         let virtual_time = self.now.since(Timestamp::ZERO);
         Outcome {
-            trace_hash: self.trace_hash,
+            trace_hash: self.trace_hash.value(),
             stats: Stats { virtual_time, ..self.stats },
             violation: self.violation,
             trace: self.trace,
@@ -149,7 +157,11 @@ impl World {
     fn run_until(&mut self, until: Timestamp) {
         while self.violation.is_none() {
             let Some((at, happening)) = self.agenda.next(until) else { break };
+            self.happened = if at == self.now { self.happened + 1 } else { 0 };
             self.now = at;
+            if self.happened > AT_ONCE {
+                self.break_law("S17 time advances", format!("no end of {happening:?}"));
+            }
             self.happen(happening);
             self.watch_hub();
         }
@@ -181,7 +193,7 @@ impl World {
         if self.violation.is_some() {
             return;
         }
-        self.trace_hash = trace_hash(self.trace_hash, self.now, &fact);
+        self.trace_hash.add(self.now, &fact);
         let judged = self.laws.on_fact(self.now, &fact, &self.picture);
         self.count_move(&fact);
         self.picture.apply(self.now, &fact);

@@ -76,16 +76,23 @@ impl World {
         let Some(up) = self.hosts.get_mut(name).and_then(|host| host.up.take()) else { return };
         if let Some(session) = up.session {
             let how = if silent { Crash::Silent } else { Crash::Noticed };
+            self.hub_changed = true;
             self.hub.crash(clock, session, how);
         }
         self.see(Fact::Crashed { host: name.clone(), silent });
         self.lose_calls(name);
     }
 
+    /// A process has ended by itself; what is left of its session goes with it.
     pub(super) fn stopped(&mut self, name: &MemberName) {
+        let clock = self.true_clock();
         let Some(up) = self.hosts.get_mut(name).and_then(|host| host.up.take()) else { return };
         if let Some(((child, _), _)) = up.runs.first_key_value() {
             self.break_law("S14 drain", format!("{name} has stopped with {child} on it"));
+        }
+        if let Some(session) = up.session {
+            self.hub_changed = true;
+            self.hub.crash(clock, session, Crash::Noticed);
         }
         self.see(Fact::Stopped { host: name.clone() });
         self.lose_calls(name);
@@ -107,12 +114,14 @@ impl World {
     }
 
     fn cut(&mut self, groups: Vec<BTreeSet<MemberName>>) {
+        self.hub_changed = true;
         self.hub.partition(self.true_clock(), &groups);
         self.oracle.cut(self.now);
         self.see(Fact::Cut(groups));
     }
 
     fn evict(&mut self, name: &MemberName) {
+        self.hub_changed = true;
         self.hub.evict(self.true_clock(), name);
         self.see(Fact::Disturbed("eviction"));
     }
@@ -121,6 +130,7 @@ impl World {
         if !self.picture.divided {
             return;
         }
+        self.hub_changed = true;
         self.hub.heal(self.true_clock());
         self.oracle.healed(self.now);
         self.see(Fact::Healed);
@@ -131,6 +141,7 @@ impl World {
             return;
         }
         self.delay = delay;
+        self.hub_changed = true;
         self.hub.set_delay(&(Duration::ZERO..=delay * 2));
         self.see(Fact::Delayed(delay * 2));
     }

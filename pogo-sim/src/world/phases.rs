@@ -17,7 +17,7 @@ use crate::{
     fact::Fact,
     invariant::Violation,
     plan::{ChildPlan, Plan},
-    rest::{Known, Listed, NodeView, Rest},
+    rest::{Known, Listed, NodeView, Rest, is_healthy},
 };
 
 /// How often a cluster is looked at while it comes to rest.
@@ -81,12 +81,29 @@ impl World {
             let what = format!("{name} does not end its leave");
             return Err(Violation { law: "S14 drain", child: None, what });
         }
+        self.judge_movement()?;
         let rest = Rest {
             picture: &self.picture,
             oracle: &self.oracle,
             nodes: self.hosts.keys().filter_map(|name| self.node_view(name)).collect(),
         };
         self.laws.at_rest(self.now, &rest)
+    }
+
+    /// A healthy child that starts or stops is seen without asking every node.
+    fn judge_movement(&self) -> Result<(), Violation> {
+        let moving = self.picture.instances.iter().find(|(child, all)| {
+            all.iter().any(|one| !one.is_running())
+                && is_healthy(child, &self.picture, &self.oracle)
+        });
+        match moving {
+            Some((child, all)) => {
+                let hosts: Vec<&str> = all.iter().map(|one| one.host.as_str()).collect();
+                let what = format!("on {} it does not come to rest", hosts.join(" and "));
+                Err(Violation { law: "L3 agreement", child: Some(child.clone()), what })
+            }
+            None => Ok(()),
+        }
     }
 
     fn node_view(&self, name: &MemberName) -> Option<(MemberName, NodeView)> {
@@ -137,7 +154,7 @@ impl World {
 
     fn healthy_runs(&self) -> BTreeMap<ChildId, Vec<(BootId, u64)>> {
         let instances = self.picture.instances.iter();
-        let healthy = instances.filter(|(_, all)| all.iter().all(|one| one.plan.is_healthy()));
+        let healthy = instances.filter(|(child, _)| is_healthy(child, &self.picture, &self.oracle));
         healthy
             .map(|(child, all)| {
                 (child.clone(), all.iter().map(|one| (one.boot, one.run.get())).collect())
