@@ -1,6 +1,7 @@
 //! Runs seeds of a scenario, or one plan from a file, and says what broke and how to repeat it.
 //!
 //! `cargo run --release -p pogo-sim --example seeds -- --scenario chaos --seeds 0..1000 [--jobs N]`
+//! `cargo run --release -p pogo-sim --example seeds -- --scenario chaos --print SEED`
 //! `cargo run --release -p pogo-sim --example seeds -- --plan FILE [--trace CHILD]`
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
@@ -24,10 +25,15 @@ struct Args {
     jobs: NonZeroUsize,
     plan: Option<String>,
     trace: Option<String>,
+    print: Option<u64>,
 }
 
 fn main() -> Result<ExitCode> {
     let args = read_args()?;
+    if let (Some(seed), Some(scenario)) = (args.print, args.scenarios.first()) {
+        print!("{}", (scenario.plan)(seed));
+        return Ok(ExitCode::SUCCESS);
+    }
     let failures = match &args.plan {
         Some(file) => run_file(file, args.trace.as_deref())?,
         None => run_scenarios(&args),
@@ -40,7 +46,8 @@ fn main() -> Result<ExitCode> {
 
 fn read_args() -> Result<Args> {
     let jobs = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let mut args = Args { scenarios: Vec::new(), seeds: 0..100, jobs, plan: None, trace: None };
+    let mut args =
+        Args { scenarios: Vec::new(), seeds: 0..100, jobs, plan: None, trace: None, print: None };
     let mut words = env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -52,6 +59,7 @@ fn read_args() -> Result<Args> {
             }
             "--jobs" => args.jobs = value.parse()?,
             "--plan" => args.plan = Some(value),
+            "--print" => args.print = Some(value.parse()?),
             "--trace" => args.trace = Some(value),
             _ => return Err(format!("{word} is not known").into()),
         }
@@ -92,8 +100,8 @@ fn run_file(file: &str, traced: Option<&str>) -> Result<Vec<Failure>> {
     let plan: Plan = fs::read_to_string(file)?.parse()?;
     let outcome = run_plan(&plan);
     for (at, fact) in &outcome.trace {
-        let about = fact.child().map(|child| Some(child.as_str()) == traced);
-        if traced.is_some() && about.unwrap_or_else(|| fact.is_about_members()) {
+        let is_about = |child: &str| fact.child().is_none_or(|other| other.as_str() == child);
+        if traced.is_some_and(is_about) {
             println!("{at:?} {fact:?}");
         }
     }

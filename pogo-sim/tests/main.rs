@@ -1,4 +1,6 @@
 //! Whole clusters under seeds, in virtual time.
 
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
 mod scenarios;

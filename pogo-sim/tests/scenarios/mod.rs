@@ -24,6 +24,11 @@ fn holds_under(name: &str, seeds: u64) {
 }
 
 #[test]
+fn chaos_ends_with_75_children_exactly_under_1000_seeds() {
+    holds_under("chaos", 1_000);
+}
+
+#[test]
 fn netsplit_heals_to_one_survivor_everywhere_under_1000_seeds() {
     holds_under("netsplit", 1_000);
 }
@@ -44,6 +49,11 @@ fn crash_of_each_member_in_turn_loses_no_child() {
 }
 
 #[test]
+fn poison_child_takes_three_members_down_and_no_more() {
+    holds_under("poison", 100);
+}
+
+#[test]
 fn terminated_child_stays_gone_through_cut_and_crash() {
     holds_under("terminated", 200);
 }
@@ -55,12 +65,17 @@ fn completed_child_never_comes_back_while_every_member_is_replaced() {
 
 #[test]
 fn members_that_form_and_ask_for_the_same_children_end_with_each_once() {
-    holds_under("forming", 200);
+    holds_under("forming", 100);
 }
 
 #[test]
 fn calm_cluster_moves_and_starts_nothing_for_an_hour() {
-    holds_under("calm", 20);
+    holds_under("calm", 10);
+}
+
+#[test]
+fn anything_at_any_time_keeps_the_laws() {
+    holds_under("swarm", 400);
 }
 
 #[test]

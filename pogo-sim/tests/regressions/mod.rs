@@ -1,0 +1,50 @@
+//! Plans that once broke a law, kept as text: a seed means another plan with the next draw added to
+//! its scenario.
+
+use std::{fs, path::Path};
+
+use pogo_sim::{plan::Plan, world::run_plan};
+
+fn holds(name: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let plan: Plan = fs::read_to_string(file).unwrap().parse().unwrap();
+    let outcome = run_plan(&plan);
+    assert_eq!(outcome.violation, None);
+    assert!(outcome.stats.starts > 0);
+}
+
+/// A draining member launched what it had prepared before it was asked to drain (S13).
+#[test]
+fn draining_member_launches_nothing_that_it_had_prepared() {
+    holds("drain-launches-nothing.plan");
+}
+
+/// The record of the first death arrived after the second death and replaced both (R11).
+#[test]
+fn strike_outlives_an_older_record_that_comes_late() {
+    holds("strike-outlives-late-record.plan");
+}
+
+/// Members that were only cut off or evicted counted as having died (R11).
+#[test]
+fn division_strikes_no_child() {
+    holds("division-strikes-nobody.plan");
+}
+
+/// A member that was asked to leave before its first snapshot stayed a member (R13).
+#[test]
+fn leave_before_the_first_snapshot_frees_the_name() {
+    holds("leave-before-first-snapshot.plan");
+}
+
+/// A report learnt anew after a division made a child look young that had run for long (R11).
+#[test]
+fn strike_needs_a_start_that_was_seen() {
+    holds("strike-needs-a-seen-start.plan");
+}
+
+/// A member came back while the record that it had died was on its way (R11).
+#[test]
+fn member_that_is_back_lapses_strikes_that_come_late() {
+    holds("strike-lapses-for-the-living.plan");
+}
