@@ -327,7 +327,7 @@ pub fn check_labels(what: &'static str, labels: &Labels) -> Result<(), SpecError
 }
 
 /// `value` with sorted keys and no white space, whatever map type `serde_json` was built with.
-pub fn canonical_json(value: &Value) -> String {
+fn canonical_json(value: &Value) -> String {
     let mut out = String::new();
     write_canonical(value, &mut out);
     out

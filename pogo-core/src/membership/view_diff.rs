@@ -72,11 +72,6 @@ impl ViewDiff {
         }
         None
     }
-
-    /// Whether a snapshot is being read.
-    pub const fn is_reading(&self) -> bool {
-        self.marks.is_some()
-    }
 }
 
 impl Gone {
