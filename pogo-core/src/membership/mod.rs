@@ -10,7 +10,7 @@ mod error;
 mod event;
 mod view_diff;
 
-use std::{fmt::Debug, pin::Pin, sync::Arc};
+use std::{fmt::Debug, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,6 +38,12 @@ pub trait Membership: Debug + Send + Sync + 'static {
     /// What it can promise.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether `join` waits for others without end, because its configuration says so (R12); else
+    /// a join that has not returned soon after [`Join::within`] is given up.
+    fn waits_for_others(&self) -> bool {
+        false
+    }
+
     /// Joins the cluster; returns after a first snapshot was read.
     ///
     /// # Errors
@@ -61,6 +67,8 @@ pub struct Join {
     pub boot: BootId,
     /// What the others need to place children.
     pub metadata: MemberMetadata,
+    /// How long to look for the cluster; a backend that can form one alone does so then (R12).
+    pub within: Duration,
     /// The clock in which deadlines are given.
     pub clock: Arc<dyn Clock>,
 }

@@ -245,10 +245,10 @@ impl<B: Backends> Builder<B> {
             name,
             boot,
             metadata: self.config.metadata.clone(),
+            within: self.join_timeout,
             clock: Arc::<SystemClock>::clone(&clock),
         };
-        let joining =
-            Joining { membership: backend.membership, join, within: self.join_timeout, seed };
+        let joining = Joining { membership: backend.membership, join, seed };
         Ok(Plan { joining, config: self.config, kinds, children: self.children, clock, runtime })
     }
 

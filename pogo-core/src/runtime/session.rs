@@ -24,12 +24,14 @@ use crate::{
     node::{Answer, MembershipRequest},
 };
 
+/// How long a join may take beyond [`Join::within`].
+const MARGIN: Duration = Duration::from_secs(1);
+
 /// How the driver joins, the first time and again.
 #[derive(Debug, Clone)]
 pub(super) struct Joining {
     pub(super) membership: Arc<dyn Membership>,
     pub(super) join: Join,
-    pub(super) within: Duration,
     pub(super) seed: u64,
 }
 
@@ -47,22 +49,31 @@ impl Joining {
                 sleep(backoff.next_delay(self.seed)).await;
             }
         };
-        let joined = timeout(self.within, tries).await;
+        let joined = self.patiently(tries).await;
         let backend = self.membership.name();
         match joined {
-            Ok(outcome) => outcome.map_err(|source| StartError::Join { backend, source }),
-            Err(_) => Err(StartError::JoinTimeout { backend, waited: self.within, last }),
+            Some(outcome) => outcome.map_err(|source| StartError::Join { backend, source }),
+            None => Err(StartError::JoinTimeout { backend, waited: self.join.within, last }),
         }
+    }
+
+    /// Waits as long as a join may take, and a little longer: at the end of its time a backend may
+    /// form a cluster alone.
+    async fn patiently<T>(&self, join: impl Future<Output = T>) -> Option<T> {
+        if self.membership.waits_for_others() {
+            return Some(join.await);
+        }
+        timeout(self.join.within + MARGIN, join).await.ok()
     }
 
     /// Joins however long it takes: the children that run here wait for it.
     async fn again(self) -> Session {
         let mut backoff = Self::backoff();
         loop {
-            let why = match timeout(self.within, self.membership.join(self.join.clone())).await {
-                Ok(Ok(session)) => return session,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {:?}", self.within),
+            let why = match self.patiently(self.membership.join(self.join.clone())).await {
+                Some(Ok(session)) => return session,
+                Some(Err(error)) => error.to_string(),
+                None => format!("no answer within {:?}", self.join.within),
             };
             tracing::warn!(backend = self.membership.name(), %why, "cannot join again yet");
             sleep(backoff.next_delay(self.seed)).await;

@@ -39,7 +39,8 @@ async fn join(backend: &MemoryBackend, name: &str, boot: u128) -> Result<Session
     let clock = Arc::new(TokioClock(Instant::now()));
     let (cluster, scope, boot) = (cluster(), scope(), BootId::from_random(boot));
     let metadata = MemberMetadata::default();
-    backend.join(Join { cluster, scope, name, boot, metadata, clock }).await
+    let within = Duration::from_secs(15);
+    backend.join(Join { cluster, scope, name, boot, metadata, within, clock }).await
 }
 
 /// The next event that `pick` takes, within a second of the paused clock.

@@ -130,10 +130,11 @@ fn joining(fake: &Arc<Fake>) -> Joining {
         name: NameChoice::Exactly(MemberName::new("m").unwrap()),
         boot: BootId::from_random(1),
         metadata: MemberMetadata::default(),
+        within: Duration::from_secs(15),
         clock: Arc::new(SystemClock::start_now()),
     };
     let membership = Arc::new(Shared(Arc::clone(fake)));
-    Joining { membership, join, within: Duration::from_secs(15), seed: 1 }
+    Joining { membership, join, seed: 1 }
 }
 
 async fn line(fake: &Arc<Fake>) -> Line {
