@@ -2,18 +2,28 @@
 //!
 //! A listing says what members know of each other, and is late by nature. To say that a child was
 //! never lost and never ran twice, each run opens a span as it begins and closes it as the last
-//! of it is dropped, all on one monotonic clock. Spans are folded as they come, so a demo may run
-//! for days.
+//! of it is dropped, all on one monotonic clock. Children of this process write here; those of
+//! other processes write files, which are read into a ledger. Spans are folded as they grow old,
+//! so a demo may run for days.
+
+mod book;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::Notify;
 
-/// The spans of all runs in this process; a cheap handle.
+use self::book::Book;
+pub use self::book::{Changes, RunKey, Standing};
+use crate::clock::monotonic;
+
+/// The spans of all runs; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     inner: Arc<Inner>,
@@ -21,30 +31,10 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct Inner {
-    origin: Instant,
+    origin: Duration,
+    next_run: AtomicU64,
     changed: Notify,
     book: Mutex<Book>,
-}
-
-#[derive(Debug, Default)]
-struct Book {
-    next_run: u64,
-    overlaps: u64,
-    children: BTreeMap<String, Child>,
-}
-
-#[derive(Debug, Default)]
-struct Child {
-    open: Vec<Run>,
-    ended_at: Option<Duration>,
-    last_gap: Duration,
-}
-
-#[derive(Debug)]
-struct Run {
-    number: u64,
-    member: String,
-    began_at: Duration,
 }
 
 /// A run under way; it ends when this is dropped.
@@ -53,24 +43,44 @@ struct Run {
 pub struct RunSpan {
     ledger: Ledger,
     child: String,
-    number: u64,
+    key: RunKey,
 }
 
-/// How some children fared, at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// How many of them run.
-    pub running: usize,
-    /// When the last of those that run began.
-    pub last_began_at: Duration,
-    /// The longest time that one of those that run was away before.
-    pub longest_gap: Duration,
+/// Something that another process told of one of its runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The child.
+    pub child: String,
+    /// The run.
+    pub key: RunKey,
+    /// Where it runs.
+    pub member: Arc<str>,
+    /// What happened.
+    pub edge: Edge,
+    /// When, on the machine's monotonic clock.
+    pub at: Duration,
 }
+
+/// One end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// It began.
+    Begin,
+    /// It ended.
+    End,
+}
+
+/// Of this process, in its own ledger.
+const HERE: u64 = 0;
 
 impl Default for Ledger {
     fn default() -> Self {
-        let book = Mutex::default();
-        let inner = Inner { origin: Instant::now(), changed: Notify::new(), book };
+        let inner = Inner {
+            origin: monotonic(),
+            next_run: AtomicU64::new(0),
+            changed: Notify::new(),
+            book: Mutex::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 }
@@ -78,67 +88,66 @@ impl Default for Ledger {
 impl Ledger {
     /// Writes down that a run of `child` begins on `member`.
     pub fn begin(&self, child: &str, member: &str) -> RunSpan {
+        let run = self.inner.next_run.fetch_add(1, Ordering::Relaxed);
+        let key = RunKey { process: HERE, run };
         let mut book = self.book();
-        // Read under the lock, so that the order of entries is the order of time.
-        let began_at = self.inner.origin.elapsed();
-        book.next_run += 1;
-        let number = book.next_run;
-        let entry = book.children.entry(child.to_owned()).or_default();
-        let overlaps = u64::from(!entry.open.is_empty());
-        if let Some(ended_at) = entry.ended_at.filter(|_| entry.open.is_empty()) {
-            entry.last_gap = began_at.saturating_sub(ended_at);
-        }
-        entry.open.push(Run { number, member: member.to_owned(), began_at });
-        book.overlaps += overlaps;
+        book.begin(child, key, &member.into(), self.now());
         drop(book);
         self.inner.changed.notify_waiters();
-        RunSpan { ledger: self.clone(), child: child.to_owned(), number }
+        RunSpan { ledger: self.clone(), child: child.to_owned(), key }
     }
 
-    fn end(&self, child: &str, number: u64) {
+    fn end(&self, child: &str, key: RunKey) {
+        // Read before the lock: the run is over now, whoever holds the book.
+        let at = self.now();
+        self.book().end(child, key, at);
+        self.inner.changed.notify_waiters();
+    }
+
+    /// Writes down what other processes told, in whatever order.
+    pub fn enter(&self, entries: impl IntoIterator<Item = Entry>) {
         let mut book = self.book();
-        let ended_at = self.inner.origin.elapsed();
-        if let Some(entry) = book.children.get_mut(child) {
-            entry.open.retain(|run| run.number != number);
-            entry.ended_at = Some(ended_at);
+        for Entry { child, key, member, edge, at } in entries {
+            let at = at.saturating_sub(self.inner.origin);
+            match edge {
+                Edge::Begin => book.begin(&child, key, &member, at),
+                Edge::End => book.end(&child, key, at),
+            }
         }
         drop(book);
+        self.inner.changed.notify_waiters();
+    }
+
+    /// Writes down that a process was gone at `at` on the machine's monotonic clock, and every run
+    /// with it.
+    pub fn end_process(&self, process: u64, at: Duration) {
+        self.book().end_process(process, at.saturating_sub(self.inner.origin));
         self.inner.changed.notify_waiters();
     }
 
     /// The time on the ledger's clock.
     pub fn now(&self) -> Duration {
-        self.inner.origin.elapsed()
+        monotonic().saturating_sub(self.inner.origin)
     }
 
     /// How often a run began while another run of the same child was under way.
     pub fn overlaps(&self) -> u64 {
-        self.book().overlaps
+        self.book().overlaps()
     }
 
     /// The children that run on each member.
     pub fn by_member(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut members: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (child, entry) in &self.book().children {
-            for run in &entry.open {
-                members.entry(run.member.clone()).or_default().insert(child.clone());
-            }
-        }
-        members
+        self.book().by_member()
     }
 
     /// How `children` fare now.
     pub fn standing<'a>(&self, children: impl IntoIterator<Item = &'a String>) -> Standing {
-        let book = self.book();
-        let mut standing = Standing::default();
-        for child in children {
-            let Some(entry) = book.children.get(child) else { continue };
-            let Some(began_at) = entry.open.iter().map(|run| run.began_at).min() else { continue };
-            standing.running += 1;
-            standing.last_began_at = standing.last_began_at.max(began_at);
-            standing.longest_gap = standing.longest_gap.max(entry.last_gap);
-        }
-        standing
+        self.book().standing(children)
+    }
+
+    /// What happened to all children since a moment on the ledger's clock.
+    pub fn changes_since(&self, since: Duration) -> Changes {
+        self.book().changes_since(since)
     }
 
     /// Waits until all of `children` run.
@@ -165,7 +174,7 @@ impl Ledger {
 
 impl Drop for RunSpan {
     fn drop(&mut self) {
-        self.ledger.end(&self.child, self.number);
+        self.ledger.end(&self.child, self.key);
     }
 }
 
