@@ -10,9 +10,13 @@
 //! peer. A peer that dies takes its members with it.
 
 pub mod engine;
+#[cfg(feature = "sockets")]
+pub mod key;
 pub mod message;
 pub mod owned;
 pub mod peer;
 pub mod shared;
 pub mod swim;
 pub mod timing;
+#[cfg(feature = "sockets")]
+pub mod wire;
