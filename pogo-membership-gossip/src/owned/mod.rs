@@ -4,12 +4,21 @@
 //! one number to a later one, whole or not at all. So a replica always is a state in which its
 //! peer was, and who sees a report sees everything that its writer published before (R6).
 
+mod parts;
+mod replica;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use pogo_core::{
     id::{BootId, Scope},
     record::Key,
 };
 use serde::{Deserialize, Serialize};
+
+pub use store::{Applied, OwnedStore};
 
 use crate::peer::PeerId;
 
@@ -43,8 +52,32 @@ pub struct Delta {
     pub from: u64,
     /// Where it is afterwards.
     pub to: u64,
-    /// Records set, or removed where `None`.
-    pub entries: Vec<(OwnedKey, Option<Bytes>)>,
+    /// Which part of the delta this is, from 0.
+    pub part: u32,
     /// Another part of the same delta follows over this link.
     pub more: bool,
+    /// What changed, by member.
+    pub members: Vec<MemberChanges>,
+}
+
+/// Changes to the records of one member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberChanges {
+    /// Its namespace.
+    pub scope: Scope,
+    /// Who it is.
+    pub boot: BootId,
+    /// The records that changed.
+    pub changes: Vec<Change>,
+}
+
+/// The last change to one record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which record of its member; `None` is the member itself.
+    pub key: Option<Key>,
+    /// The number of the change: replicas keep it, to lead others.
+    pub number: u64,
+    /// The record now, or that it was removed.
+    pub value: Option<Bytes>,
 }
