@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod demo;
+pub mod fleet;
 pub mod kinds;
 pub mod ledger;
 pub mod services;

@@ -12,12 +12,14 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use pogo::{Backend, Event, EventItem, Events, Snapshot, Supervisor};
+use pogo::{Backend, Batch, ChildSpec, Supervisor};
 use tokio::{runtime, task::spawn_blocking, time::timeout};
 
 use super::{
     DemoError,
+    cast::Cast,
     crash::{Crash, Crashable},
+    event::Seat,
 };
 use crate::kinds::service_monitor::ServiceMonitor;
 
@@ -44,9 +46,17 @@ impl Cluster {
     pub(crate) const fn new(backend: Backend, monitor: ServiceMonitor) -> Self {
         Self { backend, monitor, members: BTreeMap::new() }
     }
+}
 
-    /// Starts a member and waits until it takes part; returns how long that took.
-    pub(crate) async fn start(&mut self, name: &str) -> Result<Duration, DemoError> {
+impl Cast for Cluster {
+    async fn start_all(&mut self, names: &[String]) -> Result<(), DemoError> {
+        for name in names {
+            self.start(name).await?;
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self, name: &str) -> Result<Duration, DemoError> {
         let begun = Instant::now();
         let runtime = ChildRuntime::new()?;
         let (membership, crash) = Crashable::new(Arc::clone(&self.backend.membership));
@@ -63,32 +73,32 @@ impl Cluster {
         Ok(begun.elapsed())
     }
 
-    /// Crashes a member: its children are gone first, then its session, without a leave.
-    pub(crate) async fn kill(&mut self, name: &str) {
-        let Some(Member { supervisor, crash, runtime }) = self.members.remove(name) else { return };
-        crash.freeze();
-        runtime.stop().await;
-        crash.drop_session();
-        // What is left is a driver without children or cluster; it ends by itself.
-        drop(supervisor);
+    fn seat(&self, _: &str) -> Option<Seat> {
+        None
     }
 
-    /// Any member that lives.
-    pub(crate) fn any(&self) -> Option<&Supervisor> {
-        self.members.values().next().map(|member| &member.supervisor)
+    async fn start_children(&mut self, specs: Vec<ChildSpec>) -> Result<(), DemoError> {
+        let member = self.members.values().next().ok_or(DemoError::NoMember)?;
+        for started in member.supervisor.start_children(specs, Batch::AllOrNothing).await {
+            started?;
+        }
+        Ok(())
     }
 
-    /// The eyes of every member but `name`, open from now on.
-    pub(crate) async fn others(&self, name: &str) -> Vec<Events> {
-        let others = self.members.iter().filter(|(other, _)| *other != name);
-        let mut eyes: Vec<_> = others.map(|(_, member)| member.supervisor.events()).collect();
-        // The snapshot that comes first tells that the rest is on its way.
-        join_all(eyes.iter_mut().map(Events::next)).await;
-        eyes
+    /// Its children are gone first, then its session, without a leave.
+    async fn kill(&mut self, name: &str) -> Result<Duration, DemoError> {
+        let at = self.monitor.ledger.now();
+        if let Some(Member { supervisor, crash, runtime }) = self.members.remove(name) {
+            crash.freeze();
+            runtime.stop().await;
+            crash.drop_session();
+            // What is left is a driver without children or cluster; it ends by itself.
+            drop(supervisor);
+        }
+        Ok(at)
     }
 
-    /// Stops every member and its children.
-    pub(crate) async fn shutdown(&mut self) {
+    async fn shutdown(&mut self) {
         let members = std::mem::take(&mut self.members).into_values();
         join_all(members.map(|member| async move {
             drop(timeout(STOP_WITHIN, member.supervisor.shutdown()).await);
@@ -96,25 +106,6 @@ impl Cluster {
         }))
         .await;
     }
-}
-
-/// Waits until all of `eyes` have seen that the member `name` is gone.
-pub(crate) async fn all_see_gone(eyes: Vec<Events>, name: &str) {
-    join_all(eyes.into_iter().map(|mut events| async move {
-        while let Some(item) = events.next().await {
-            if tells_gone(&item, name) {
-                return;
-            }
-        }
-    }))
-    .await;
-}
-
-fn tells_gone(item: &EventItem, name: &str) -> bool {
-    let gone = |event: &Event| matches!(event, Event::MemberGone { member, .. } if member.name.as_str() == name);
-    let absent = |now: &Snapshot| now.members.iter().all(|m| m.id.name.as_str() != name);
-    matches!(item, EventItem::Event(event) if gone(event))
-        || matches!(item, EventItem::Snapshot(now) if absent(now))
 }
 
 /// Where the children of one member run.
@@ -164,7 +155,7 @@ impl Drop for ChildRuntime {
 
 #[cfg(test)]
 mod tests {
-    use pogo::{AllBackends, Backends, membership::DownReason};
+    use pogo::{AllBackends, Backends, Event, EventItem, membership::DownReason};
 
     use super::*;
 
@@ -172,13 +163,12 @@ mod tests {
     async fn killed_member_is_gone_without_a_leave_and_may_come_back() {
         let backend = AllBackends::open("memory://killed-member").unwrap();
         let mut cluster = Cluster::new(backend, ServiceMonitor::default());
-        for name in ["pogo-1", "pogo-2"] {
-            cluster.start(name).await.unwrap();
-        }
-        let mut eyes = cluster.others("pogo-1").await;
-        cluster.kill("pogo-1").await;
+        cluster.start_all(&["pogo-1", "pogo-2"].map(str::to_owned)).await.unwrap();
+        let other = cluster.members["pogo-2"].supervisor.clone();
+        let mut eyes = other.events();
+        cluster.kill("pogo-1").await.unwrap();
         let reason = loop {
-            let item = eyes[0].next().await;
+            let item = eyes.next().await;
             if let Some(EventItem::Event(Event::MemberGone { member, reason })) = item {
                 assert_eq!(member.name.as_str(), "pogo-1");
                 break reason;
@@ -186,7 +176,7 @@ mod tests {
         };
         assert_eq!(reason, DownReason::Failed, "a leave would be `Left`");
         cluster.start("pogo-1").await.unwrap();
-        assert_eq!(cluster.any().unwrap().members().await.unwrap().len(), 2);
+        assert_eq!(other.members().await.unwrap().len(), 2);
         cluster.shutdown().await;
     }
 }

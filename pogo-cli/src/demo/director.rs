@@ -1,11 +1,11 @@
 //! The script of a demo: start, kill, measure, start again, sum up.
 //!
-//! Every figure comes from the ledger, which the children write themselves, and from what the
-//! surviving members see; none from polling a listing.
+//! Every figure comes from the ledger, which the children write themselves; none from polling a
+//! listing.
 
 use std::{collections::BTreeSet, future::pending, time::Duration};
 
-use pogo::{Batch, ChildSpec};
+use pogo::ChildSpec;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
@@ -13,11 +13,14 @@ use tokio::{
 
 use super::{
     DemoError,
-    cluster::{Cluster, all_see_gone},
-    event::{Back, Event, Failover, Killed, Millis, Ready, Spread, Summary},
+    cast::Cast,
+    event::{Event, Failover, Killed, Millis, Ready, Spread, Summary, Up},
     service_report::ServiceReport,
 };
-use crate::kinds::service_monitor::{Service, ServiceMonitor};
+use crate::{
+    kinds::service_monitor::{Board, Service, ServiceMonitor},
+    ledger::Ledger,
+};
 
 /// Told by the script, in the order of what happened, with the time on the ledger's clock.
 pub(crate) type Told = (Duration, Event);
@@ -37,10 +40,12 @@ pub(crate) struct Script {
 
 /// Runs a script.
 #[derive(Debug)]
-pub(crate) struct Director {
+pub(crate) struct Director<C> {
     script: Script,
-    cluster: Cluster,
-    monitor: ServiceMonitor,
+    cast: C,
+    ledger: Ledger,
+    /// What the monitors found, where they run in this process.
+    board: Option<Board>,
     children: BTreeSet<String>,
     failovers: Vec<Failover>,
     tell: mpsc::UnboundedSender<Told>,
@@ -49,15 +54,16 @@ pub(crate) struct Director {
 /// After this a child that does not run counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(30);
 
-impl Director {
+impl<C: Cast> Director<C> {
     pub(crate) fn new(
         script: Script,
-        cluster: Cluster,
-        monitor: ServiceMonitor,
+        cast: C,
+        ledger: Ledger,
+        board: Option<Board>,
         tell: mpsc::UnboundedSender<Told>,
     ) -> Self {
         let (children, failovers) = (BTreeSet::new(), Vec::new());
-        Self { script, cluster, monitor, children, failovers, tell }
+        Self { script, cast, ledger, board, children, failovers, tell }
     }
 
     /// Runs the script until its time is over or `stop` becomes true.
@@ -70,26 +76,26 @@ impl Director {
             self.fail_over(&victim).await?;
         }
         let summary = self.summary().await;
-        self.cluster.shutdown().await;
+        self.cast.shutdown().await;
         self.tell(Event::Summary(summary));
         Ok(())
     }
 
     /// Starts members and children, and waits until all of them run.
     async fn start(&mut self) -> Result<(), DemoError> {
+        let begun = self.ledger.now();
+        self.cast.start_all(&self.script.members).await?;
+        let after = Millis(self.ledger.now().saturating_sub(begun));
         for member in &self.script.members {
-            self.cluster.start(member).await?;
+            self.tell_up(member, after);
         }
         let specs = specs(&self.script.services, self.script.children)?;
         self.children = specs.iter().map(|spec| spec.id.to_string()).collect();
-        let begun = self.monitor.ledger.now();
-        let supervisor = self.cluster.any().ok_or(DemoError::NoMember)?;
-        for started in supervisor.start_children(specs, Batch::AllOrNothing).await {
-            started?;
-        }
-        let all_running = self.monitor.ledger.all_running(&self.children);
+        let begun = self.ledger.now();
+        self.cast.start_children(specs).await?;
+        let all_running = self.ledger.all_running(&self.children);
         let Ok(standing) = timeout(LOST_AFTER, all_running).await else {
-            let running = self.monitor.ledger.standing(&self.children).running;
+            let running = self.ledger.standing(&self.children).running;
             return Err(DemoError::NotRunning { running, children: self.children.len() });
         };
         self.tell(Event::Ready(Ready {
@@ -118,52 +124,44 @@ impl Director {
 
     /// Kills a member, measures what follows, and starts it again.
     async fn fail_over(&mut self, victim: &str) -> Result<(), DemoError> {
-        let ledger = self.monitor.ledger.clone();
-        let eyes = self.cluster.others(victim).await;
+        let ledger = self.ledger.clone();
         let overlaps = ledger.overlaps();
         let children = ledger.by_member().remove(victim).unwrap_or_default();
-        let killed_at = ledger.now();
-        let detected = async {
-            all_see_gone(eyes, victim).await;
-            ledger.now().saturating_sub(killed_at)
-        };
-        let taken_over = async {
-            self.cluster.kill(victim).await;
-            self.tell_at(
-                killed_at,
-                Event::Killed(Killed { member: victim.to_owned(), children: children.len() }),
-            );
-            timeout(LOST_AFTER, ledger.all_running(&self.children)).await
-        };
-        let (detected, taken_over) = tokio::join!(timeout(LOST_AFTER, detected), taken_over);
+        let killed_at = self.cast.kill(victim).await?;
+        self.tell_at(
+            killed_at,
+            Event::Killed(Killed { member: victim.to_owned(), children: children.len() }),
+        );
+        let taken_over = timeout(LOST_AFTER, ledger.all_running(&self.children)).await.is_ok();
         let standing = ledger.standing(&children);
-        let all_running = standing.last_began_at.saturating_sub(killed_at);
+        let since = |at: Duration| Millis(at.saturating_sub(killed_at));
         let failover = Failover {
             member: victim.to_owned(),
             children: children.len(),
-            detected: detected.ok().map(Millis),
-            all_running: taken_over.is_ok().then_some(Millis(all_running)),
+            detected: (standing.running > 0).then_some(since(standing.first_began_at)),
+            all_running: taken_over.then_some(since(standing.last_began_at)),
             longest_gap: Millis(standing.longest_gap),
             lost: self.children.len() - ledger.standing(&self.children).running,
             duplicates: ledger.overlaps() - overlaps,
         };
         self.failovers.push(failover.clone());
         self.tell(Event::Failover(failover));
-        let after = Millis(self.cluster.start(victim).await?);
-        self.tell(Event::Back(Back { member: victim.to_owned(), after }));
+        let after = Millis(self.cast.start(victim).await?);
+        self.tell_up(victim, after);
         Ok(())
     }
 
     /// How it went, once what is under way has settled.
     async fn summary(&self) -> Summary {
-        let ledger = &self.monitor.ledger;
+        let ledger = &self.ledger;
         let elapsed = Millis(ledger.now());
         // A child on its way from one member to another is not lost; one that never arrives is.
         drop(timeout(LOST_AFTER, ledger.all_running(&self.children)).await);
         let running = ledger.standing(&self.children).running;
         let times: Vec<_> = self.failovers.iter().filter_map(|f| f.all_running).collect();
         let spread = Spread::of(&times);
-        let services = ServiceReport::all(&self.script.services, &self.monitor.board);
+        let services =
+            self.board.as_ref().map(|board| ServiceReport::all(&self.script.services, board));
         Summary {
             elapsed,
             nodes: self.script.members.len(),
@@ -175,13 +173,18 @@ impl Director {
             failover_median: spread.map(|spread| spread.median),
             failover_max: spread.map(|spread| spread.longest),
             longest_gap: self.failovers.iter().map(|f| f.longest_gap).max().unwrap_or_default(),
-            probes: services.iter().map(|service| service.probes).sum(),
+            probes: services.as_ref().map(|all| all.iter().map(|service| service.probes).sum()),
             services,
         }
     }
 
+    fn tell_up(&self, member: &str, after: Millis) {
+        let seat = self.cast.seat(member);
+        self.tell(Event::Up(Up { member: member.to_owned(), after, seat }));
+    }
+
     fn tell(&self, event: Event) {
-        self.tell_at(self.monitor.ledger.now(), event);
+        self.tell_at(self.ledger.now(), event);
     }
 
     fn tell_at(&self, at: Duration, event: Event) {

@@ -1,6 +1,6 @@
 //! What a demo tells: one JSON object a line for programs, one sentence for people.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -16,9 +16,9 @@ pub(crate) enum Event {
     Killed(Killed),
     /// What a crash did to its children.
     Failover(Failover),
-    /// A crashed member runs again under its name.
+    /// A member takes part, for the first time or again.
     #[serde(skip)]
-    Back(Back),
+    Up(Up),
     /// How the demo went.
     Summary(Summary),
 }
@@ -49,7 +49,7 @@ pub(crate) struct Failover {
     pub(crate) member: String,
     /// How many children ran there.
     pub(crate) children: usize,
-    /// From the crash until every survivor knew of it; absent where one did not in time.
+    /// From the crash until the first of the children ran again; absent where none did in time.
     #[serde(rename = "detected_ms")]
     pub(crate) detected: Option<Millis>,
     /// From the crash until the last child ran again; absent where one did not in time.
@@ -64,12 +64,20 @@ pub(crate) struct Failover {
     pub(crate) duplicates: u64,
 }
 
-/// A crashed member runs again.
+/// A member takes part.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Back {
+pub(crate) struct Up {
     pub(crate) member: String,
     /// From its start until it took part.
     pub(crate) after: Millis,
+    pub(crate) seat: Option<Seat>,
+}
+
+/// Where a member is to be found that has a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seat {
+    pub(crate) pid: u32,
+    pub(crate) http: SocketAddr,
 }
 
 /// How the demo went.
@@ -93,8 +101,11 @@ pub(crate) struct Summary {
     /// The longest time that a child did not run in a failover.
     #[serde(rename = "longest_gap_ms")]
     pub(crate) longest_gap: Millis,
-    pub(crate) probes: u64,
-    pub(crate) services: Vec<ServiceReport>,
+    /// What the monitors did and found, where they ran in this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) probes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) services: Option<Vec<ServiceReport>>,
 }
 
 impl Summary {
@@ -166,8 +177,18 @@ impl fmt::Display for Event {
                 count(killed.children, "child", "children")
             ),
             Self::Failover(failover) => failover.fmt(f),
-            Self::Back(back) => write!(f, "{} is back after {}", back.member, back.after),
+            Self::Up(up) => up.fmt(f),
             Self::Summary(summary) => summary.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Up {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is up after {}", self.member, self.after)?;
+        match self.seat {
+            Some(Seat { pid, http }) => write!(f, ": process {pid}, http://{http}"),
+            None => Ok(()),
         }
     }
 }
@@ -210,7 +231,7 @@ impl fmt::Display for Summary {
         if let (Some(median), Some(max)) = (self.failover_median, self.failover_max) {
             write!(f, ", failover {median} (median) to {max} (longest)")?;
         }
-        for service in &self.services {
+        for service in self.services.iter().flatten() {
             write!(f, "\n  {service}")?;
         }
         Ok(())

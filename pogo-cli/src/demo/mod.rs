@@ -3,6 +3,7 @@
 //! A director runs the script and tells events; the stage here shows them, draws the table, and
 //! listens for Ctrl-C.
 
+mod cast;
 mod cluster;
 mod crash;
 mod director;
@@ -11,12 +12,15 @@ mod interrupts;
 mod line;
 mod options;
 mod picture;
+mod processes;
 mod screen;
 mod service_report;
 
 use std::{io, time::Duration};
 
-use pogo::{AllBackends, BackendError, Backends, SpecError, StartChildError, StartError, Stopped};
+use pogo::{
+    AllBackends, Backend, BackendError, Backends, SpecError, StartChildError, StartError, Stopped,
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
@@ -24,6 +28,7 @@ use tokio::{
 
 pub use self::options::DemoArgs;
 use self::{
+    cast::Cast,
     cluster::Cluster,
     director::{Director, Script, Told},
     event::Event,
@@ -33,7 +38,9 @@ use self::{
     service_report::ServiceReport,
 };
 use crate::{
-    kinds::service_monitor::{Service, ServiceMonitor},
+    fleet::{ClientError, Fleet, FleetError, Template, TemplateError},
+    kinds::service_monitor::{Board, Service, ServiceMonitor},
+    ledger::Ledger,
     services::{self, LocalServices, ServicesError},
 };
 
@@ -47,6 +54,9 @@ pub enum DemoError {
     /// The backend's URL is not acceptable. Nothing was started.
     #[error("--backend")]
     Backend(#[from] BackendError),
+    /// The backend's URL leaves nothing to fill in. Nothing was started.
+    #[error("--backend")]
+    Template(#[from] TemplateError),
     /// The flags contradict each other. Nothing was started.
     #[error("{0}")]
     Flags(&'static str),
@@ -62,6 +72,12 @@ pub enum DemoError {
     /// The children were not accepted.
     #[error(transparent)]
     Child(#[from] StartChildError),
+    /// An agent does not do what it should.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// An agent does not answer as it should.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// Not every child came to run.
     #[error("only {running} of {children} children run after 30 s")]
     NotRunning {
@@ -84,7 +100,7 @@ pub enum DemoError {
 impl DemoError {
     /// Whether the command itself is at fault, and nothing was started.
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Services(_) | Self::Backend(_) | Self::Flags(_))
+        matches!(self, Self::Services(_) | Self::Backend(_) | Self::Template(_) | Self::Flags(_))
     }
 }
 
@@ -110,9 +126,8 @@ const FRAME: Duration = Duration::from_millis(200);
 pub async fn run(args: DemoArgs) -> Result<Verdict, DemoError> {
     let kill_every = Some(args.kill_every).filter(|every| !every.is_zero());
     check_kills(args.nodes, kill_every)?;
-    let backend = AllBackends::open(&args.backend)?;
+    let place = Place::of(&args.backend)?;
     let (services, local) = open_services(&args).await?;
-    let monitor = ServiceMonitor::default();
     let script = Script {
         backend: args.backend,
         members: (1..=args.nodes).map(|number| format!("pogo-{number}")).collect(),
@@ -121,12 +136,49 @@ pub async fn run(args: DemoArgs) -> Result<Verdict, DemoError> {
         kill_every,
         lasts: args.lasts,
     };
-    let stage = Stage::new(&script, &monitor, args.json)?;
-    let (tell, told) = mpsc::unbounded_channel();
-    let cluster = Cluster::new(backend, monitor.clone());
-    let verdict = stage.show(Director::new(script, cluster, monitor, tell), told).await;
+    let verdict = match place {
+        Place::Here(backend) => {
+            let monitor = ServiceMonitor::default();
+            let (ledger, board) = (monitor.ledger.clone(), Some(monitor.board.clone()));
+            play(script, Cluster::new(backend, monitor), ledger, board, args.json).await
+        }
+        Place::Processes(template) => {
+            let ledger = Ledger::default();
+            let fleet = Fleet::new(template, ledger.clone())?;
+            play(script, fleet, ledger, None, args.json).await
+        }
+    };
     drop(local);
     verdict
+}
+
+/// Where the members are.
+enum Place {
+    Here(Backend),
+    Processes(Template),
+}
+
+impl Place {
+    fn of(url: &str) -> Result<Self, DemoError> {
+        let backend = AllBackends::open(url)?;
+        if url.starts_with("memory://") {
+            Ok(Self::Here(backend))
+        } else {
+            Ok(Self::Processes(Template::new(url)?))
+        }
+    }
+}
+
+async fn play(
+    script: Script,
+    cast: impl Cast,
+    ledger: Ledger,
+    board: Option<Board>,
+    json: bool,
+) -> Result<Verdict, DemoError> {
+    let stage = Stage::new(&script, &ledger, board.as_ref(), json)?;
+    let (tell, told) = mpsc::unbounded_channel();
+    stage.show(Director::new(script, cast, ledger, board, tell), told).await
 }
 
 fn check_kills(nodes: u16, kill_every: Option<Duration>) -> Result<(), DemoError> {
@@ -168,14 +220,20 @@ fn gentle_interval(monitors: usize) -> Duration {
 struct Stage {
     screen: Screen,
     picture: Picture,
-    monitor: ServiceMonitor,
+    ledger: Ledger,
+    board: Option<Board>,
     services: Vec<Service>,
     children: usize,
     verdict: Verdict,
 }
 
 impl Stage {
-    fn new(script: &Script, monitor: &ServiceMonitor, json: bool) -> Result<Self, DemoError> {
+    fn new(
+        script: &Script,
+        ledger: &Ledger,
+        board: Option<&Board>,
+        json: bool,
+    ) -> Result<Self, DemoError> {
         let title = format!(
             "{} members, {} children, {}",
             script.members.len(),
@@ -185,7 +243,8 @@ impl Stage {
         Ok(Self {
             screen: Screen::open(json)?,
             picture: Picture::new(title, script.members.clone()),
-            monitor: monitor.clone(),
+            ledger: ledger.clone(),
+            board: board.cloned(),
             services: script.services.clone(),
             children: script.children,
             verdict: Verdict::Broken,
@@ -194,7 +253,7 @@ impl Stage {
 
     async fn show(
         mut self,
-        director: Director,
+        director: Director<impl Cast>,
         mut told: mpsc::UnboundedReceiver<Told>,
     ) -> Result<Verdict, DemoError> {
         let stop = watch::Sender::new(false);
@@ -233,11 +292,11 @@ impl Stage {
 
     fn draw(&self) -> io::Result<()> {
         self.screen.draw(&self.picture, || Frame {
-            at: self.monitor.ledger.now(),
+            at: self.ledger.now(),
             children: self.children,
-            by_member: self.monitor.ledger.by_member(),
-            duplicates: self.monitor.ledger.overlaps(),
-            services: ServiceReport::all(&self.services, &self.monitor.board),
+            by_member: self.ledger.by_member(),
+            duplicates: self.ledger.overlaps(),
+            services: self.board.as_ref().map(|board| ServiceReport::all(&self.services, board)),
         })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    event::{Event, Millis, Spread},
+    event::{Event, Millis, Seat, Spread},
     line::{Line, Tone},
     service_report::ServiceReport,
 };
@@ -19,6 +19,7 @@ use super::{
 pub(crate) struct Picture {
     title: String,
     members: BTreeMap<String, State>,
+    seats: BTreeMap<String, Seat>,
     news: VecDeque<(Duration, Tone, String)>,
     failovers: Vec<Millis>,
     kills: usize,
@@ -31,7 +32,8 @@ pub(crate) struct Frame {
     pub(crate) children: usize,
     pub(crate) by_member: BTreeMap<String, BTreeSet<String>>,
     pub(crate) duplicates: u64,
-    pub(crate) services: Vec<ServiceReport>,
+    /// Where the monitors run in this process.
+    pub(crate) services: Option<Vec<ServiceReport>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,7 @@ impl Picture {
         Self {
             title,
             members: members.into_iter().map(|name| (name, State::Starting)).collect(),
+            seats: BTreeMap::new(),
             news: VecDeque::new(),
             failovers: Vec::new(),
             kills: 0,
@@ -66,6 +69,7 @@ impl Picture {
             Event::Killed(killed) => {
                 self.kills += 1;
                 self.members.insert(killed.member.clone(), State::Killed);
+                self.seats.remove(&killed.member);
                 Tone::Warning
             }
             Event::Failover(failover) => {
@@ -73,8 +77,9 @@ impl Picture {
                 self.members.insert(failover.member.clone(), State::Starting);
                 if failover.lost == 0 && failover.duplicates == 0 { Tone::Good } else { Tone::Bad }
             }
-            Event::Back(back) => {
-                self.members.insert(back.member.clone(), State::Up);
+            Event::Up(up) => {
+                self.members.insert(up.member.clone(), State::Up);
+                self.seats.extend(up.seat.map(|seat| (up.member.clone(), seat)));
                 Tone::Plain
             }
             Event::Summary(_) => return,
@@ -88,8 +93,10 @@ impl Picture {
         let mut lines = vec![self.head(frame), Line::default()];
         lines.extend(self.member_lines(frame));
         lines.push(Line::default());
-        lines.extend(service_lines(&frame.services));
-        lines.push(Line::default());
+        if let Some(services) = &frame.services {
+            lines.extend(service_lines(services));
+            lines.push(Line::default());
+        }
         lines.push(self.promise(frame));
         lines.push(Line::default());
         lines.extend(self.news.iter().map(|(at, tone, text)| {
@@ -107,10 +114,13 @@ impl Picture {
     }
 
     fn member_lines(&self, frame: &Frame) -> Vec<Line> {
-        let mut lines = vec![
-            Line::default()
-                .with(Tone::Dim, format!(" {:<12} {:<12} {:>8}", "MEMBER", "STATE", "CHILDREN")),
-        ];
+        let seats = if self.seats.is_empty() { ["", ""] } else { ["PROCESS", "HTTP"] };
+        let [process, http] = seats;
+        let head = format!(
+            " {:<12} {:<12} {:>8}  {:BAR$}  {process:>8}  {http}",
+            "MEMBER", "STATE", "CHILDREN", ""
+        );
+        let mut lines = vec![Line::default().with(Tone::Dim, head.trim_end())];
         for (name, state) in &self.members {
             let children = frame.by_member.get(name).map_or(0, BTreeSet::len);
             let (tone, word) = match state {
@@ -118,13 +128,16 @@ impl Picture {
                 State::Up => (Tone::Good, "up"),
                 State::Killed => (Tone::Bad, "killed"),
             };
-            lines.push(
-                Line::default()
-                    .with(Tone::Strong, format!(" {name:<12} "))
-                    .with(tone, format!("{word:<12} "))
-                    .with(Tone::Plain, format!("{children:>8}  "))
-                    .with(tone, bar(children, frame.children)),
-            );
+            let bar = format!("{:<BAR$}", bar(children, frame.children));
+            let mut line = Line::default()
+                .with(Tone::Strong, format!(" {name:<12} "))
+                .with(tone, format!("{word:<12} "))
+                .with(Tone::Plain, format!("{children:>8}  "))
+                .with(tone, bar);
+            if let Some(Seat { pid, http }) = self.seats.get(name) {
+                line = line.with(Tone::Dim, format!("  {pid:>8}  http://{http}"));
+            }
+            lines.push(line);
         }
         lines
     }
@@ -198,7 +211,7 @@ pub(crate) fn clock(at: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::event::{Back, Failover, Killed, Ready};
+    use crate::demo::event::{Failover, Killed, Ready, Up};
 
     fn frame(by_member: &[(&str, usize)]) -> Frame {
         let ids = |n: usize, at: usize| (0..n).map(|i| format!("{at}/{i}")).collect();
@@ -211,7 +224,7 @@ mod tests {
                 .map(|(at, (name, n))| ((*name).to_owned(), ids(*n, at)))
                 .collect(),
             duplicates: 0,
-            services: vec![],
+            services: None,
         }
     }
 
@@ -260,9 +273,16 @@ mod tests {
         assert_eq!(state(&picture)[1], "starting");
         picture.observe(
             at,
-            &Event::Back(Back { member: "pogo-1".to_owned(), after: Millis::default() }),
+            &Event::Up(Up {
+                member: "pogo-1".to_owned(),
+                after: Millis::default(),
+                seat: Some(Seat { pid: 4711, http: ([127, 0, 0, 1], 7900).into() }),
+            }),
         );
-        assert_eq!(state(&picture)[1], "up");
+        assert_eq!(
+            state(&picture),
+            ["pogo-1", "up", "2", "████████", "4711", "http://127.0.0.1:7900"]
+        );
         let all = text(&picture, &frame, 50).join("\n");
         assert!(
             all.contains("01:23") && all.contains("6 of 6 running") && all.contains("1 killed"),

@@ -55,7 +55,7 @@ impl Screen {
     pub(crate) fn tell(&self, at: Duration, event: &Event) -> io::Result<()> {
         let mut out = io::stdout().lock();
         match self {
-            Self::Json if matches!(event, Event::Back(_)) => Ok(()),
+            Self::Json if matches!(event, Event::Up(_)) => Ok(()),
             Self::Json => {
                 serde_json::to_writer(&mut out, event)?;
                 writeln!(out)?;

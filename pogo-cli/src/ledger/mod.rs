@@ -108,7 +108,7 @@ impl Ledger {
     pub fn enter(&self, entries: impl IntoIterator<Item = Entry>) {
         let mut book = self.book();
         for Entry { child, key, member, edge, at } in entries {
-            let at = at.saturating_sub(self.inner.origin);
+            let at = self.at(at);
             match edge {
                 Edge::Begin => book.begin(&child, key, &member, at),
                 Edge::End => book.end(&child, key, at),
@@ -121,13 +121,18 @@ impl Ledger {
     /// Writes down that a process was gone at `at` on the machine's monotonic clock, and every run
     /// with it.
     pub fn end_process(&self, process: u64, at: Duration) {
-        self.book().end_process(process, at.saturating_sub(self.inner.origin));
+        self.book().end_process(process, self.at(at));
         self.inner.changed.notify_waiters();
     }
 
     /// The time on the ledger's clock.
     pub fn now(&self) -> Duration {
-        monotonic().saturating_sub(self.inner.origin)
+        self.at(monotonic())
+    }
+
+    /// The time on the ledger's clock that is `at` on the machine's.
+    pub fn at(&self, at: Duration) -> Duration {
+        at.saturating_sub(self.inner.origin)
     }
 
     /// How often a run began while another run of the same child was under way.
