@@ -5,6 +5,7 @@ pub mod membership;
 pub mod memory;
 pub mod node;
 pub mod placement;
+pub mod random;
 pub mod record;
 #[cfg(feature = "runtime")]
 pub mod runtime;

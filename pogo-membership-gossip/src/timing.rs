@@ -30,12 +30,19 @@ pub struct Timing {
 }
 
 impl Timing {
+    /// How long a suspicion lasts at most, in good health: together with the time to the next probe
+    /// and its failure, and some time for the news to spread, it keeps the promise of `detection`.
+    pub fn longest_suspicion(&self) -> Duration {
+        let noticing = self.probe_interval * 2 + self.detection / 20;
+        self.detection.saturating_sub(noticing).max(self.suspicion)
+    }
+
     /// One machine, or a quiet local network: a silent peer is noticed within 1 s.
     pub const LOCAL: Self = Self {
-        probe_interval: Duration::from_millis(200),
+        probe_interval: Duration::from_millis(250),
         probe_timeout: Duration::from_millis(80),
         indirect_probes: 3,
-        suspicion: Duration::from_millis(400),
+        suspicion: Duration::from_millis(350),
         gossip_interval: Duration::from_millis(50),
         gossip_fanout: 3,
         detection: Duration::from_secs(1),

@@ -40,7 +40,6 @@ mod pools;
 mod publish;
 mod release;
 mod replies;
-mod rng;
 mod runs;
 mod shared;
 mod steps;
@@ -59,7 +58,6 @@ use self::{
     members::Members,
     outbox::Outbox,
     publish::Publisher,
-    rng::Rng,
     steps::Moves,
     timers::{Timer, Timers},
 };
@@ -79,6 +77,7 @@ pub use self::{
 };
 use crate::{
     id::{BootId, RunId},
+    random::Rng,
     record::Hlc,
     time::{Now, Timestamp},
 };

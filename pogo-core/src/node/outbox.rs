@@ -341,7 +341,7 @@ impl Node {
     }
 
     fn retry_later(&mut self) {
-        let delay = self.outbox.backoff.next_delay(self.rng.next());
+        let delay = self.outbox.backoff.next_delay(self.rng.next_u64());
         self.timers.arm_by(Timer::Retry, self.now.mono + delay);
     }
 

@@ -315,7 +315,7 @@ impl Node {
 
     /// The delay before the next attempt of a failing child.
     pub(super) fn retry_at(&mut self, id: &ChildId) -> crate::time::Timestamp {
-        let random = self.rng.next();
+        let random = self.rng.next_u64();
         let now = self.now.mono;
         self.children
             .get_mut(id)
@@ -328,7 +328,7 @@ impl Node {
     pub(super) fn quarantine_until(&mut self) -> crate::time::Timestamp {
         let full = self.config.restart.quarantine_retry;
         let spread = u64::try_from((full / 4).as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
-        self.now.mono + full + Duration::from_nanos(self.rng.next() % spread)
+        self.now.mono + full + Duration::from_nanos(self.rng.next_u64() % spread)
     }
 }
 

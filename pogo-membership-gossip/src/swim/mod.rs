@@ -1,6 +1,363 @@
 //! The failure detector: SWIM (Das, Gupta, Motivala 2002) with Lifeguard (Dadgar, Phillips,
 //! Currey 2018), sans-IO.
+//!
+//! A peer probes its successor in the ring of ids in each interval, and from time to time another
+//! in turn. So a silent peer is noticed within one interval, not only on average. Whom a probe does
+//! not reach is asked over the link and through helpers; who stays silent is suspected, and dead
+//! when the suspicion has lasted. A suspect that hears of it raises its refutation counter above the
+//! suspicion and is alive. Only a peer itself raises its counter, so of two updates the later one
+//! is known (`supersedes`).
+//!
+//! The caller feeds what it has received before it calls [`Swim::timeout`], drains
+//! [`Swim::poll_output`] after each call, and calls `timeout` when [`Swim::poll_timeout`] says. Early
+//! and late calls are legal; a call that is much too late is taken as a sign that this process
+//! stood still, and nobody is judged by the time that passed meanwhile.
 
+mod awareness;
 mod packet;
+mod peers;
+mod probe;
+mod rumours;
+mod spread;
+mod suspicion;
 
-pub use packet::{Body, Packet};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use pogo_core::{random::Rng, time::Timestamp};
+
+pub use self::packet::{Body, Packet};
+use self::{
+    awareness::Awareness,
+    peers::{Peers, is_living, supersedes},
+    probe::Probes,
+    rumours::Rumours,
+    spread::Round,
+    suspicion::{Evidence, Suspicion},
+};
+use crate::{
+    peer::{Life, PeerId, Update},
+    timing::Timing,
+};
+
+/// Up to so many peers, oneself included, each pair has a link and news goes to all at once.
+pub const FULL_MESH: usize = 50;
+
+/// How a packet came, and so how it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// As a datagram from this address.
+    Datagram(SocketAddr),
+    /// Over a link with its sender.
+    Link,
+}
+
+/// One effect of the failure detector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwimOutput {
+    /// Send a datagram; it may be lost.
+    Datagram {
+        /// Where.
+        to: SocketAddr,
+        /// What.
+        packet: Packet,
+    },
+    /// Send over the link with a peer; dropped where there is none.
+    Link {
+        /// To whom.
+        to: PeerId,
+        /// What.
+        packet: Packet,
+    },
+    /// What is held of another peer changed: its life, its counter or its address.
+    Changed {
+        /// What is held now.
+        update: Update,
+        /// What was held of its life, `None` where it was not known.
+        before: Option<Life>,
+    },
+}
+
+/// The failure detector of one peer.
+#[derive(Debug)]
+pub struct Swim {
+    timing: Timing,
+    me: Update,
+    rng: Rng,
+    peers: Peers,
+    awareness: Awareness,
+    probes: Probes,
+    suspicions: BTreeMap<PeerId, Suspicion>,
+    rumours: Rumours,
+    /// News of this input that goes to all linked peers at its end.
+    urgent: Vec<Update>,
+    round: Round,
+    /// When `timeout` wants to be called.
+    awaited: Option<Timestamp>,
+    outputs: VecDeque<SwimOutput>,
+}
+
+impl Swim {
+    /// A peer that knows nobody yet.
+    pub fn new(timing: Timing, me: PeerId, addr: SocketAddr, seed: u64, now: Timestamp) -> Self {
+        let mut rng = Rng::new(seed);
+        let probes = Probes::new(&timing, now, &mut rng);
+        Self {
+            timing,
+            me: Update { peer: me, addr, refutation: 0, owned: 0, life: Life::Alive },
+            rng,
+            peers: Peers::default(),
+            awareness: Awareness::default(),
+            probes,
+            suspicions: BTreeMap::new(),
+            rumours: Rumours::default(),
+            urgent: Vec::new(),
+            round: Round::new(now),
+            awaited: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Sets the number of the last change to the own records: see [`Update::owned`]. It goes out
+    /// with the next refutation and in every hello.
+    pub const fn set_owned(&mut self, number: u64) {
+        self.me.owned = number;
+    }
+
+    /// Takes a packet.
+    pub fn packet(&mut self, now: Timestamp, from: Via, packet: Packet) {
+        self.catch_up(now);
+        if packet.from == self.me.peer {
+            return;
+        }
+        let mut corrected = false;
+        for update in packet.updates {
+            if update.peer == self.me.peer {
+                corrected |= self.contradict(update);
+            } else {
+                self.hear(now, update);
+            }
+        }
+        self.answer(now, from, packet.from, packet.body, corrected);
+        self.finish(now);
+    }
+
+    /// Takes what another peer knows, from a hello, and spreads what is new of it.
+    pub fn learn(&mut self, now: Timestamp, updates: &[Update]) {
+        self.catch_up(now);
+        for update in updates {
+            if update.peer == self.me.peer {
+                self.contradict(*update);
+            } else if self.hear(now, *update) {
+                self.urgent.push(*update);
+            }
+        }
+        self.finish(now);
+    }
+
+    /// A peer's process is gone for certain: it is dead at once.
+    pub fn proof_of_death(&mut self, now: Timestamp, peer: PeerId) {
+        self.catch_up(now);
+        self.declare(now, peer);
+        self.finish(now);
+    }
+
+    /// Leaves: the last word of this peer. It probes and judges nobody any more.
+    pub fn leave(&mut self, now: Timestamp) {
+        self.catch_up(now);
+        if self.me.life != Life::Left {
+            self.me.life = Life::Left;
+            self.probes.clear();
+            self.suspicions.clear();
+            self.say_goodbye();
+        }
+        self.finish(now);
+    }
+
+    /// Drops what is held of a peer that is dead or has left; a living one is kept.
+    pub fn forget(&mut self, peer: PeerId) {
+        if self.peers.forget(peer) {
+            self.rumours.remove(peer);
+        }
+    }
+
+    /// The time that `poll_timeout` named has come.
+    pub fn timeout(&mut self, now: Timestamp) {
+        self.catch_up(now);
+        if self.me.life != Life::Left {
+            self.run_relays(now);
+            self.run_probes(now);
+            self.run_suspicions(now);
+            self.probe_next(now);
+        }
+        self.gossip(now);
+        self.finish(now);
+    }
+
+    /// The next effect.
+    pub fn poll_output(&mut self) -> Option<SwimOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// When `timeout` wants to be called; `None` where this peer is alone.
+    pub const fn poll_timeout(&self) -> Option<Timestamp> {
+        self.awaited
+    }
+
+    /// What this peer says of itself.
+    pub const fn me(&self) -> Update {
+        self.me
+    }
+
+    /// What is held of another peer.
+    pub fn peer(&self, peer: PeerId) -> Option<&Update> {
+        self.peers.get(peer)
+    }
+
+    /// What is held of the others, by id.
+    pub fn peers(&self) -> impl Iterator<Item = &Update> {
+        self.peers.iter()
+    }
+
+    /// All that a hello tells: this peer first, then the others.
+    pub fn all(&self) -> Vec<Update> {
+        std::iter::once(self.me).chain(self.peers.iter().copied()).collect()
+    }
+
+    /// Takes the time. Where the deadline passed unnoticed this process stood still, so its view of
+    /// the others is as old: every patience is longer by that, and by the time for an answer that is
+    /// on its way.
+    fn catch_up(&mut self, now: Timestamp) {
+        let lag = self.awaited.map_or(Duration::ZERO, |due| now.since(due));
+        if lag <= self.timing.probe_timeout / 2 {
+            return;
+        }
+        let grace = lag + self.timing.probe_timeout;
+        self.probes.postpone(grace);
+        for suspicion in self.suspicions.values_mut() {
+            suspicion.since = suspicion.since + grace;
+        }
+        self.awareness.worsen(1);
+        // Once for each time that it stood still.
+        self.awaited = None;
+    }
+
+    /// Whom all this waits for. Not before `now`, also where a patience just became shorter: that is
+    /// no sign of a late call.
+    fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.peers.living() == 0 {
+            return None;
+        }
+        let gossip = self.round.due();
+        let suspicion = self.suspicions.values().map(|held| self.death(held)).min();
+        let probes = (self.me.life != Life::Left).then(|| self.probes.due());
+        let due = [gossip, suspicion, probes].into_iter().flatten().min();
+        due.map(|due| due.max(now))
+    }
+
+    /// Somebody holds this of me. Says whether that is wrong and the sender should be told.
+    fn contradict(&mut self, told: Update) -> bool {
+        if self.me.life == Life::Left {
+            return told.life != Life::Left;
+        }
+        if told.refutation < self.me.refutation {
+            return true;
+        }
+        match told.life {
+            Life::Alive => self.me.refutation = told.refutation,
+            Life::Suspect | Life::Dead => {
+                self.me.refutation = told.refutation.saturating_add(1);
+                self.awareness.worsen(1);
+                self.urgent.push(self.me);
+                self.rumours.add(self.me);
+                return true;
+            }
+            // Nobody but me says that, and I did not: another peer's fault, which is not spread.
+            Life::Left => {}
+        }
+        false
+    }
+
+    /// Takes news of another peer; says whether it was.
+    fn hear(&mut self, now: Timestamp, update: Update) -> bool {
+        if self.peers.get(update.peer).is_some_and(|held| !supersedes(&update, held)) {
+            return false;
+        }
+        self.hold(now, update, Evidence::Hearsay);
+        let watched = update.life == Life::Suspect
+            && self.peers.is_watcher(self.me.peer, update.peer)
+            && !self.probes.is_open(update.peer);
+        if watched {
+            self.probe(now, update);
+        }
+        true
+    }
+
+    /// Holds this of a peer from now on, and spreads it.
+    fn hold(&mut self, now: Timestamp, update: Update, evidence: Evidence) {
+        let before = self.peers.get(update.peer).map(|held| held.life);
+        self.peers.hold(update, &mut self.rng);
+        self.suspicions.remove(&update.peer);
+        if update.life == Life::Suspect {
+            let (refutation, unanswered) = (update.refutation, Vec::new());
+            let suspicion = Suspicion { since: now, refutation, evidence, unanswered };
+            self.suspicions.insert(update.peer, suspicion);
+        }
+        if !is_living(update.life) {
+            self.probes.close(update.peer);
+        }
+        // Who did not know a peer need not know of its death.
+        if before.is_some() || is_living(update.life) {
+            self.rumours.add(update);
+        }
+        self.outputs.push_back(SwimOutput::Changed { update, before });
+    }
+
+    /// A probe failed: suspects its target, or adds to the suspicion.
+    fn suspect(&mut self, now: Timestamp, peer: PeerId, number: u64, evidence: Evidence) {
+        let Some(held) = self.peers.get(peer).copied() else { return };
+        if held.life == Life::Alive {
+            let update = Update { life: Life::Suspect, ..held };
+            self.hold(now, update, evidence);
+            self.urgent.push(update);
+            // Tells it, and asks other helpers.
+            self.probe(now, update);
+        }
+        if let Some(suspicion) = self.suspicions.get_mut(&peer) {
+            suspicion.evidence = suspicion.evidence.or(evidence);
+            suspicion.unanswered.push(number);
+        }
+    }
+
+    /// When a suspicion is a death, as things stand.
+    fn death(&self, suspicion: &Suspicion) -> Timestamp {
+        suspicion.since + self.awareness.stretch(suspicion.evidence.patience(&self.timing))
+    }
+
+    fn run_suspicions(&mut self, now: Timestamp) {
+        let due: Vec<PeerId> = self
+            .suspicions
+            .iter()
+            .filter(|(_, suspicion)| self.death(suspicion) <= now)
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in due {
+            let Some(suspicion) = self.suspicions.remove(&peer) else { continue };
+            let held = self.peers.get(peer);
+            if held.is_some_and(|held| held.refutation == suspicion.refutation) {
+                self.declare(now, peer);
+            }
+        }
+    }
+
+    /// A living peer is dead from now on.
+    fn declare(&mut self, now: Timestamp, peer: PeerId) {
+        let Some(held) = self.peers.get(peer).filter(|held| is_living(held.life)) else { return };
+        let update = Update { life: Life::Dead, ..*held };
+        self.hold(now, update, Evidence::Hearsay);
+        self.urgent.push(update);
+    }
+}

@@ -39,7 +39,8 @@ pub enum Body {
         /// Comes back in the answer.
         probe: u64,
     },
-    /// The target of `PingReq` did not answer in time, but I am here (Lifeguard).
+    /// The target of `PingReq` did not answer in time, but I am here (Lifeguard). As an answer to
+    /// `Ping`: I am here, but who are you?
     Nack {
         /// The number of the probe that asked.
         probe: u64,

@@ -1,0 +1,5 @@
+//! The gossip backend from outside, part by part.
+
+#![cfg(test)]
+
+mod swim;

@@ -1,0 +1,92 @@
+//! Divisions, and how they heal.
+
+use pogo_membership_gossip::timing::Timing;
+
+use super::{Network, large, secs};
+
+/// A division into halves for a minute; the most counters that one peer went through.
+fn halves(timing: Timing, count: usize, seed: u64) {
+    let mut network = Network::cluster(timing, count, seed);
+    let (left, right): (Vec<usize>, Vec<usize>) = (0..count).partition(|process| process % 2 == 0);
+    network.split(&left, &right, true);
+    network.run(secs(60));
+    network.split(&left, &right, false);
+    let took = network.run_until(secs(30), Network::is_whole);
+    let most = network.running().iter().map(|&each| network.swim(each).me().refutation).max();
+    println!("{count} peers in halves for 60 s: whole {took:?} later, refutations <= {most:?}");
+    assert!(most.unwrap() <= 20);
+}
+
+#[test]
+fn halves_become_whole() {
+    for count in [2, 3, 10, 50] {
+        halves(Timing::LOCAL, count, 1);
+    }
+    halves(Timing::LAN, 50, 2);
+}
+
+#[test]
+fn halves_of_a_large_cluster_become_whole() {
+    halves(Timing::LAN, large(), 3);
+}
+
+#[test]
+fn halves_know_of_each_other_soon() {
+    for (count, within) in [(2, secs(1)), (10, secs(4)), (50, secs(6))] {
+        let mut network = Network::cluster(Timing::LOCAL, count, 5);
+        let (left, right): (Vec<usize>, Vec<usize>) = (0..count).partition(|each| each % 2 == 0);
+        network.split(&left, &right, true);
+        let took = network.run_until(within, |network| {
+            let alone = |&each: &usize| {
+                let swim = network.swim(each);
+                let living = swim.peers().filter(|held| {
+                    network.index(held.peer) % 2 != each % 2
+                        && held.life < pogo_membership_gossip::peer::Life::Dead
+                });
+                living.count() == 0
+            };
+            network.running().iter().all(alone)
+        });
+        println!("{count} peers: each half holds the other to be dead after {took:?}");
+    }
+}
+
+#[test]
+fn one_way_cut_between_two_peers_harms_nobody() {
+    let mut network = Network::cluster(Timing::LAN, 10, 6);
+    network.cut.insert((2, 5));
+    network.run(secs(120));
+    assert_eq!(network.deaths().count(), 0);
+    network.cut.clear();
+    network.run_until(secs(10), Network::is_whole);
+}
+
+#[test]
+fn deaf_peer_is_dead_and_returns() {
+    let mut network = Network::cluster(Timing::LAN, 10, 6);
+    let others: Vec<usize> = (0..10).filter(|each| *each != 4).collect();
+    network.cut.extend(others.iter().map(|other| (*other, 4)));
+    network.time_of_death(4, secs(6));
+    network.run(secs(60));
+    assert!(
+        network
+            .deaths()
+            .filter(|death| death.by != 4)
+            .all(|death| network.index(death.update.peer) == 4)
+    );
+    network.cut.clear();
+    network.run_until(secs(30), Network::is_whole);
+}
+
+#[test]
+fn flapping_cut_heals() {
+    let mut network = Network::cluster(Timing::LAN, 10, 9);
+    let (left, right) = ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9]);
+    for flap in 0..20 {
+        network.split(&left, &right, flap % 2 == 0);
+        network.run(secs(3));
+    }
+    network.split(&left, &right, false);
+    let took = network.run_until(secs(30), Network::is_whole);
+    println!("a cut that came and went for 60 s: whole after {took:?}");
+}
