@@ -19,40 +19,42 @@ pub enum Message {
     Hello(Hello),
     /// A probe that datagrams failed to deliver, its answer, or news of peers.
     Swim(Packet),
-    /// What the sender has of each peer's owned records; answered by the deltas that it lacks and
+    /// What the sender has of peers' owned records; answered by the deltas that it lacks and
     /// [`Message::InStep`].
-    Progress(Vec<Progress>),
+    Progress {
+        /// How far it is with each.
+        of: Vec<Progress>,
+        /// Whether it also asks for peers that are not listed.
+        others: bool,
+    },
     /// Changes to one peer's owned records.
     Owned(Delta),
     /// Every delta that the receiver's last `Progress` lacked has been sent before this.
     InStep,
     /// The sender has applied the receiver's own records up to this number.
     OwnedAck(u64),
-    /// Shared records just written; answered by [`Message::PutAck`].
+    /// Shared records just written; the last part is answered by [`Message::PutAck`].
     Put {
         /// Names the batch, at its sender.
         batch: u64,
         /// The records.
         records: Vec<(ScopedKey, Record)>,
+        /// Another part of the same batch follows.
+        more: bool,
     },
-    /// The receiver's batch is merged here.
+    /// The receiver's batch is merged here, all parts of it.
     PutAck(u64),
     /// Keeps shared records in step.
     Sync(SyncMessage),
-    /// Asks for shared records (R3); answered by [`Message::Got`].
+    /// Asks for shared records (R3); answered by those that are there and [`Message::Answered`].
     Get {
         /// Names the question, at its sender.
         question: u64,
         /// Which.
         keys: Vec<ScopedKey>,
     },
-    /// One answer for each key asked for.
-    Got {
-        /// The question.
-        question: u64,
-        /// What is there.
-        records: Vec<Option<Record>>,
-    },
+    /// All that is known here for the receiver's question was sent before this.
+    Answered(u64),
 }
 
 /// Who is at this end of a link, and what it knows of the others.

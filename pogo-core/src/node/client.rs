@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     id::{ChildId, RequestId},
-    membership::{Expect, Guarantee, MembershipError, Put},
+    membership::{Durability, Expect, Guarantee, MembershipError, Put},
     spec::{ChildSpec, SpecError},
 };
 
@@ -48,6 +48,8 @@ pub(super) struct Op {
     pub(super) in_flight: bool,
     /// What is known is from a read made for it.
     is_fresh: bool,
+    /// Some member could not be asked, so what is not known here may be there all the same (R3).
+    is_unsure: bool,
 }
 
 /// What a user wishes of one child.
@@ -175,7 +177,7 @@ impl Node {
     }
 
     pub(super) fn enqueue(&mut self, id: &ChildId, request: RequestId, slot: usize, change: Wish) {
-        let op = Op { request, slot, change, in_flight: false, is_fresh: false };
+        let op = Op { request, slot, change, in_flight: false, is_fresh: false, is_unsure: false };
         self.clients.queues.entry(id.clone()).or_default().push_back(op);
         self.advance(id);
     }
@@ -239,6 +241,7 @@ impl Node {
                 self.next_of_start(spec, *mode, known, present, must_read)
             }
             (Wish::Terminate, Some(_)) => Move::Write { spec: None, restart: false },
+            (Wish::Terminate, None) if op.is_unsure => Move::Write { spec: None, restart: false },
             // Not known here is not yet unknown: ask before saying so.
             (Wish::Terminate | Wish::Restart, None) if !op.is_fresh => Move::Read,
             (Wish::Terminate, None) => Move::Finish(Outcome::Terminated(Ok(Terminated::NotFound))),
@@ -387,6 +390,26 @@ impl Node {
             op.is_fresh = true;
             self.advance(id);
         }
+    }
+
+    /// Not every member could be asked. A termination then writes a tombstone above all that was
+    /// seen, which ends the child wherever it is (R3); answers whether it does.
+    pub(super) fn on_op_unreadable(
+        &mut self,
+        id: &ChildId,
+        request: RequestId,
+        slot: usize,
+    ) -> bool {
+        let is_kept_by_members = self
+            .session
+            .capabilities
+            .as_ref()
+            .is_some_and(|it| it.durability == Durability::Members);
+        let op = self.current_op(id, request, slot).filter(|_| is_kept_by_members);
+        let Some(op) = op.filter(|op| matches!(op.change, Wish::Terminate)) else { return false };
+        op.is_unsure = true;
+        self.on_op_read(id, request, slot);
+        true
     }
 
     pub(super) fn on_op_refused(

@@ -199,9 +199,10 @@ impl Members {
             None => return Change::None,
             Some(before) => before,
         };
-        let metadata_changed = *old.metadata != *after.2.metadata;
+        // Placement hashes the name, which a member that rejoins may have to change.
+        let placed_anew = *old.metadata != *after.2.metadata || old.id.name != after.2.id.name;
         let gained = (after.0 && !was_active) || (after.1 && !was_candidate);
-        if gained || (after.0 && metadata_changed) {
+        if gained || (after.0 && placed_anew) {
             Change::Addition
         } else if (was_active && !after.0) || (was_candidate && !after.1) {
             Change::Removal

@@ -314,6 +314,12 @@ impl Node {
             }
             Open::Get(mut batch) => {
                 batch.retain(|(_, lookup)| self.is_awaited(lookup.request()));
+                batch.retain(|(_, lookup)| match lookup {
+                    Lookup::Op { child, request, slot } => {
+                        !self.on_op_unreadable(child, *request, *slot)
+                    }
+                    Lookup::State(_) => true,
+                });
                 for request in batch.iter().filter_map(|(_, lookup)| lookup.request()) {
                     self.note_lookup_failure(request, error);
                 }

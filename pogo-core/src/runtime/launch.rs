@@ -19,7 +19,7 @@ use super::{
     supervisor::Inner,
 };
 use crate::{
-    membership::{Backoff, NameChoice, Session},
+    membership::{Backoff, Session},
     node::{Config, Node, Reply, Request, StartChildError, StartMode},
     spec::ChildSpec,
     time::Clock,
@@ -84,10 +84,8 @@ async fn serve(plan: Plan, mut report: Report) -> Option<watch::Sender<bool>> {
     Some(driver.run().await)
 }
 
-fn assemble(mut plan: Plan, session: Session) -> (Driver, Inner) {
+fn assemble(plan: Plan, session: Session) -> (Driver, Inner) {
     let me = session.me.clone();
-    // Joining again must not change the name: placement hashes it.
-    plan.joining.join.name = NameChoice::Exactly(me.name.clone());
     let (boot, seed) = (plan.joining.join.boot, plan.joining.seed);
     let (command_sender, commands) = mpsc::unbounded_channel();
     let (notice_sender, notices) = mpsc::unbounded_channel();

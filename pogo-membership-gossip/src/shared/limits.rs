@@ -33,12 +33,12 @@ pub(super) fn listed_bytes(key: &ScopedKey) -> usize {
 }
 
 /// What a record takes on the wire, about.
-pub(super) fn record_bytes(key: &ScopedKey, record: &Record) -> usize {
+pub(crate) fn record_bytes(key: &ScopedKey, record: &Record) -> usize {
     listed_bytes(key) + record.value.as_ref().map_or(0, bytes::Bytes::len)
 }
 
 /// Whether a record from elsewhere is one that this project could have written.
-pub(super) fn is_legal(key: &ScopedKey, record: &Record) -> bool {
+pub(crate) fn is_legal(key: &ScopedKey, record: &Record) -> bool {
     key.key.as_str().len() <= KEY_MAX
         && record.value.as_ref().is_none_or(|value| value.len() <= VALUE_MAX)
 }

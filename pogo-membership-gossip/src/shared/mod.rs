@@ -20,6 +20,7 @@ use pogo_core::{
 use serde::{Deserialize, Serialize};
 
 pub use limits::{KEY_MAX, VALUE_MAX};
+pub(crate) use limits::{is_legal, record_bytes};
 pub use store::{Merged, SharedStore};
 pub use sync::Step;
 pub use tree::Hashes;

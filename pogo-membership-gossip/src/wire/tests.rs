@@ -45,7 +45,7 @@ fn put(len: usize) -> Message {
     let version = Version::of(9, BootId::from_random(3), Some(&value));
     let record = Record { stamp: Stamp { version, stage: Stage::Live }, value: Some(value.into()) };
     let key = ScopedKey { scope: Scope::new("monitors").unwrap(), key: RecordKey::new("spec/a") };
-    Message::Put { batch: 1, records: vec![(key, record)] }
+    Message::Put { batch: 1, records: vec![(key, record)], more: false }
 }
 
 fn hello() -> Message {

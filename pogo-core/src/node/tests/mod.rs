@@ -33,6 +33,8 @@ struct Solo {
     answers_publish: bool,
     /// Whether puts are answered.
     answers_put: bool,
+    /// Why reads fail, if they do.
+    get_error: Option<membership::MembershipError>,
     /// What stands in the way of the next put.
     overtaken: Option<Record>,
     unanswered: Option<RequestId>,
@@ -93,6 +95,7 @@ impl Solo {
             published: BTreeMap::new(),
             answers_publish: true,
             answers_put: true,
+            get_error: None,
             overtaken: None,
             unanswered: None,
             claims: None,
@@ -191,9 +194,10 @@ impl Solo {
                 }
                 Answer::Put(outcomes)
             }
-            MembershipRequest::Get(keys) => {
-                Answer::Got(keys.iter().map(|key| self.store.get(key).cloned()).collect())
-            }
+            MembershipRequest::Get(keys) => match self.get_error.clone() {
+                Some(error) => Answer::Failed(error),
+                None => Answer::Got(keys.iter().map(|key| self.store.get(key).cloned()).collect()),
+            },
             MembershipRequest::Acquire(keys) => {
                 let outcome = self.claims.clone().unwrap();
                 Answer::Acquired(keys.iter().map(|_| outcome.clone()).collect())

@@ -159,3 +159,16 @@ fn garbage_in_records_is_dropped_and_told() {
     assert_eq!(dropped, 2);
     assert_eq!(solo.status("x"), None);
 }
+
+#[test]
+fn termination_of_an_unknown_id_writes_a_tombstone_where_a_member_cannot_be_asked() {
+    let mut solo = Solo::new();
+    let reason = "a member does not answer".to_owned();
+    solo.get_error = Some(MembershipError::Unavailable { backend: "test", reason });
+    solo.request(Request::Terminate(id("x")));
+    let Some((_, Reply::Terminated(outcome))) = solo.replies.last() else { panic!("no reply") };
+    assert!(matches!(outcome, Ok(Terminated::Accepted)), "{outcome:?}");
+    let put = solo.puts.last().expect("a write");
+    assert_eq!((put.key.as_str(), &put.record.value), ("spec/x", &None));
+    assert!(put.record.stamp.version.hlc >= solo.now.wall.as_millis());
+}

@@ -1,0 +1,315 @@
+//! Sessions: supervisors of this process that have joined or are about to.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use pogo_core::{
+    id::{BootId, MemberId, MemberName, Scope},
+    membership::{
+        Event, MemberInfo, MemberMetadata, MemberStatus, MembershipError, NameChoice, OwnedUpdate,
+    },
+    node::{Answer, MembershipRequest},
+    record::{Key, Record},
+};
+
+use super::{
+    CallId, Engine, Output, SessionId, agenda::Timer, naming::Attempt, shown::Stay, writes::Waiter,
+};
+use crate::owned::OwnedKey;
+
+/// The backend's name.
+pub(super) const NAME: &str = "gossip";
+/// The largest record, as `Capabilities::least` says.
+const MAX_VALUE: usize = 1024 * 1024 + 64 * 1024;
+/// So many records come in one event of a snapshot.
+const CHUNK: usize = 512;
+
+/// One supervisor's stay.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) scope: Scope,
+    pub(super) boot: BootId,
+    pub(super) metadata: Arc<MemberMetadata>,
+    pub(super) state: State,
+}
+
+/// How far a stay is.
+#[derive(Debug)]
+pub(super) enum State {
+    /// It waits for the cluster, then for its name.
+    Joining(Attempt),
+    /// It takes part.
+    Live(MemberInfo),
+    /// It has left or was evicted; only its drop is to come.
+    Ended,
+}
+
+/// All sessions of this peer.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    all: BTreeMap<SessionId, Session>,
+}
+
+impl Sessions {
+    pub(super) fn open(
+        &mut self,
+        id: SessionId,
+        scope: Scope,
+        name: NameChoice,
+        boot: BootId,
+        metadata: MemberMetadata,
+    ) {
+        let state = State::Joining(Attempt::new(name));
+        let metadata = Arc::new(metadata);
+        self.all.insert(id, Session { scope, boot, metadata, state });
+    }
+
+    pub(super) fn get(&self, id: SessionId) -> Option<&Session> {
+        self.all.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.all.get_mut(&id)
+    }
+
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<Session> {
+        self.all.remove(&id)
+    }
+
+    /// Those that have not joined yet.
+    pub(super) fn joining(&self) -> Vec<SessionId> {
+        let joining = |it: &&SessionId| {
+            self.all.get(it).is_some_and(|it| matches!(it.state, State::Joining(_)))
+        };
+        self.all.keys().filter(joining).copied().collect()
+    }
+
+    /// The session of a member of this peer.
+    pub(super) fn of(&self, scope: &Scope, boot: BootId) -> Option<SessionId> {
+        let of = self.all.iter().filter(|(_, it)| !matches!(it.state, State::Ended));
+        of.filter(|(_, it)| it.scope == *scope && it.boot == boot).map(|(id, _)| *id).next_back()
+    }
+
+    fn live_in(&self, scope: &Scope) -> Vec<(SessionId, BootId)> {
+        let live = self.all.iter().filter(|(_, it)| matches!(it.state, State::Live(_)));
+        live.filter(|(_, it)| it.scope == *scope).map(|(id, it)| (*id, it.boot)).collect()
+    }
+}
+
+impl Engine {
+    /// Tells all sessions of a scope, but not `author`'s.
+    pub(super) fn tell(&mut self, scope: &Scope, author: Option<BootId>, event: &Event) {
+        for (session, boot) in self.sessions.live_in(scope) {
+            if author != Some(boot) {
+                self.emit(Output::Event { session, event: event.clone() });
+            }
+        }
+    }
+
+    /// Gives a session that has just joined everything that there is.
+    pub(super) fn send_snapshot(&mut self, session: SessionId) {
+        let Some(Session { scope, boot, .. }) = self.sessions.get(session) else { return };
+        let (scope, boot) = (scope.clone(), *boot);
+        let mut events = vec![Event::Reset { rolled_back: false }];
+        let members: Vec<_> = self.shown.members(&scope).cloned().collect();
+        events.extend(members.iter().map(|it| Event::MemberUp(it.info.clone())));
+        let records: Vec<(Key, Record)> =
+            self.shared.in_scope(&scope).map(|(k, r)| (k.clone(), r.clone())).collect();
+        events.extend(records.chunks(CHUNK).map(|part| Event::Shared(part.to_vec())));
+        for member in members.iter().filter(|it| it.info.id.boot != boot) {
+            let of_member = |key: &OwnedKey| key.scope == scope && key.boot == member.info.id.boot;
+            let updates = self.owned.state(member.peer).filter(|(key, _)| of_member(key));
+            let updates: Vec<OwnedUpdate> = updates
+                .filter_map(|(key, value)| {
+                    Some(OwnedUpdate { key: key.key.clone()?, value: Some(value.clone()) })
+                })
+                .collect();
+            if !updates.is_empty() {
+                events.push(Event::Owned(member.info.id.clone(), updates));
+            }
+        }
+        events.push(Event::Synced);
+        for event in events {
+            self.emit(Output::Event { session, event });
+        }
+    }
+
+    pub(super) fn on_request(&mut self, id: SessionId, call: CallId, request: MembershipRequest) {
+        let live = self.sessions.get(id).and_then(|session| match &session.state {
+            State::Live(info) => Some((session.scope.clone(), info.clone())),
+            State::Joining(_) | State::Ended => None,
+        });
+        let Some((scope, info)) = live else {
+            return self.refuse(call, MembershipError::SessionEnded);
+        };
+        let boot = info.id.boot;
+        let waiter = Waiter::Call(call);
+        match request {
+            MembershipRequest::SetStatus(status) => self.set_status(id, info, status, call),
+            MembershipRequest::Publish(batch) => {
+                match too_large(batch.iter().map(|it| &it.value)) {
+                    Some(error) => self.refuse(call, error),
+                    None => self.publish(owned_updates(&scope, boot, batch), waiter),
+                }
+            }
+            MembershipRequest::Put(puts) => self.on_put(&scope, boot, puts, call),
+            MembershipRequest::Get(keys) => self.ask(&scope, keys, call),
+            MembershipRequest::Leave => {
+                self.end(id);
+                self.publish_gone(&scope, boot, None, waiter);
+            }
+            MembershipRequest::Acquire(_) | MembershipRequest::Release(_) => {
+                self.refuse(call, MembershipError::Unsupported { backend: NAME, what: "claims" });
+            }
+            _ => {
+                let what = "this request";
+                self.refuse(call, MembershipError::Unsupported { backend: NAME, what });
+            }
+        }
+    }
+
+    fn set_status(
+        &mut self,
+        id: SessionId,
+        mut info: MemberInfo,
+        status: MemberStatus,
+        call: CallId,
+    ) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        info.status = status;
+        session.state = State::Live(info.clone());
+        let scope = session.scope.clone();
+        self.publish_member(&scope, info, Waiter::Call(call));
+    }
+
+    /// Publishes what a member of this peer is.
+    pub(super) fn publish_member(&mut self, scope: &Scope, info: MemberInfo, waiter: Waiter) {
+        let key = OwnedKey { scope: scope.clone(), boot: info.id.boot, key: None };
+        match postcard::to_allocvec(&Stay::Here(info)) {
+            Ok(value) => self.publish(vec![(key, Some(Bytes::from(value)))], waiter),
+            Err(error) => tracing::error!(%error, "a member's record cannot be written"),
+        }
+    }
+
+    /// Takes back all that a member of this peer has published.
+    pub(super) fn publish_gone(
+        &mut self,
+        scope: &Scope,
+        boot: BootId,
+        stay: Option<&Stay>,
+        waiter: Waiter,
+    ) {
+        let me = self.config.me;
+        let own = self.owned.state(me).map(|(key, _)| key.clone());
+        let own = own.filter(|key| key.scope == *scope && key.boot == boot);
+        let mut updates: Vec<_> = own.map(|key| (key, None)).collect();
+        if let (Some((_, value)), Some(stay)) = (updates.first_mut(), stay) {
+            *value = postcard::to_allocvec(stay).ok().map(Bytes::from);
+        }
+        self.publish(updates, waiter);
+    }
+
+    pub(super) fn refuse(&mut self, call: CallId, error: MembershipError) {
+        self.emit(Output::Answer { call, answer: Answer::Failed(error) });
+    }
+
+    /// The session takes part no longer.
+    fn end(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.state = State::Ended;
+        }
+        self.agenda.disarm(Timer::Naming(id));
+    }
+
+    /// A later start has the name: the session ends, and may join again under another.
+    pub(super) fn lose_name(&mut self, scope: &Scope, boot: BootId) {
+        let Some(id) = self.sessions.of(scope, boot) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        match &mut session.state {
+            State::Joining(attempt) => attempt.lose(),
+            State::Live(_) => {
+                tracing::warn!(session = ?id, "a later start has this member's name");
+                self.end(id);
+                self.emit(Output::Event { session: id, event: Event::Evicted });
+                self.publish_gone(scope, boot, None, Waiter::Nobody);
+            }
+            State::Ended => {}
+        }
+    }
+
+    /// A session was dropped: without a leave its member is a crashed one.
+    pub(super) fn on_drop(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(id) else { return };
+        self.agenda.disarm(Timer::Naming(id));
+        let (scope, boot) = (session.scope, session.boot);
+        match session.state {
+            State::Live(_) => self.publish_gone(&scope, boot, Some(&Stay::Failed), Waiter::Nobody),
+            State::Joining(_) => self.publish_gone(&scope, boot, None, Waiter::Nobody),
+            State::Ended if self.sessions.all.is_empty() => {
+                self.swim.leave(self.now.mono);
+                self.settle();
+                self.close_all();
+            }
+            State::Ended => {}
+        }
+    }
+
+    /// Owned records of a member, as this peer has them; `None` for what it does not have.
+    ///
+    /// # Errors
+    /// `SessionEnded` where the session has, `Unavailable` where the member is not seen. Nothing
+    /// was changed.
+    pub fn owned(
+        &self,
+        session: SessionId,
+        member: &MemberId,
+        keys: &[Key],
+    ) -> Result<Vec<Option<Bytes>>, MembershipError> {
+        let asker = self.sessions.get(session).filter(|it| matches!(it.state, State::Live(_)));
+        let scope = &asker.ok_or(MembershipError::SessionEnded)?.scope;
+        let seen = self.shown.member(scope, member.boot).filter(|it| it.info.id == *member);
+        let peer = seen.map(|it| it.peer).ok_or_else(|| MembershipError::Unavailable {
+            backend: NAME,
+            reason: format!("{member} is not seen"),
+        })?;
+        let key = |key: &Key| OwnedKey {
+            scope: scope.clone(),
+            boot: member.boot,
+            key: Some(key.clone()),
+        };
+        Ok(keys.iter().map(|it| self.owned.get(peer, &key(it)).cloned()).collect())
+    }
+
+    /// The answer that a write of a session was waiting for.
+    pub(super) fn answer(&mut self, waiter: Waiter, answer: Answer) {
+        match waiter {
+            Waiter::Call(call) => self.emit(Output::Answer { call, answer }),
+            Waiter::Name(session, suffix) => self.name_is_known(session, suffix),
+            Waiter::Nobody => {}
+        }
+    }
+}
+
+fn owned_updates(
+    scope: &Scope,
+    boot: BootId,
+    batch: Vec<OwnedUpdate>,
+) -> Vec<(OwnedKey, Option<Bytes>)> {
+    let key = |key: Key| OwnedKey { scope: scope.clone(), boot, key: Some(key) };
+    batch.into_iter().map(|it| (key(it.key), it.value)).collect()
+}
+
+/// Refuses values beyond the limit.
+pub(super) fn too_large<'a>(
+    mut values: impl Iterator<Item = &'a Option<Bytes>>,
+) -> Option<MembershipError> {
+    let large = values.find_map(|it| it.as_ref().filter(|it| it.len() > MAX_VALUE))?;
+    Some(MembershipError::TooLarge { len: large.len(), max: MAX_VALUE })
+}
+
+/// The name that a choice begins with.
+pub(super) const fn wished(choice: &NameChoice) -> &MemberName {
+    match choice {
+        NameChoice::Exactly(name) | NameChoice::Suffixed(name) => name,
+    }
+}

@@ -1,0 +1,96 @@
+//! Accepted writes, and reading through (R3).
+
+use std::time::Duration;
+
+use pogo_core::{
+    membership::{MembershipError, PutOutcome},
+    node::{Answer, MembershipRequest},
+    record::Key,
+};
+
+use super::{
+    net::{Net, publish, put, record},
+    records,
+};
+
+fn is_applied(answer: &Answer) -> bool {
+    matches!(answer, Answer::Put(outcomes) if outcomes[..] == [PutOutcome::Applied])
+}
+
+#[test]
+fn write_is_accepted_when_every_live_peer_has_it() {
+    let mut net = Net::formed(3);
+    let (took, answer) = net.ask(0, put("spec/a", record(1, "v")));
+    assert!(is_applied(&answer), "{answer:?}");
+    assert!(took > Duration::ZERO && took < Duration::from_millis(2), "{took:?}");
+    for host in 1..3 {
+        assert_eq!(records(&net, host), ["spec/a"], "told before the writer had its answer");
+    }
+    assert!(records(&net, 0).is_empty(), "the writer needs no telling");
+}
+
+#[test]
+fn write_is_accepted_at_once_where_there_is_nobody_else() {
+    let mut net = Net::formed(1);
+    let (took, answer) = net.ask(0, put("spec/a", record(1, "v")));
+    assert!(is_applied(&answer));
+    assert_eq!(took, Duration::ZERO);
+}
+
+#[test]
+fn one_silent_peer_of_several_holds_a_write_up_for_a_tenth_of_a_second() {
+    let mut net = Net::formed(3);
+    net.cut(&[2], &[0, 1]);
+    let (took, answer) = net.ask(0, put("spec/a", record(1, "v")));
+    assert!(is_applied(&answer));
+    assert_eq!(took, Duration::from_millis(100));
+    let (took, answer) = net.ask(0, publish("report/a", Some("v")));
+    assert!(matches!(answer, Answer::Done));
+    assert_eq!(took, Duration::from_millis(100));
+}
+
+#[test]
+fn write_that_the_only_other_peer_does_not_answer_waits_until_that_is_dead() {
+    let mut net = Net::formed(2);
+    net.cut(&[0], &[1]);
+    let (took, answer) = net.ask(0, put("spec/a", record(1, "v")));
+    assert!(is_applied(&answer));
+    assert!(took > Duration::from_millis(100) && took <= Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn accepted_write_survives_the_death_of_its_writer() {
+    let mut net = Net::formed(3);
+    let (_, answer) = net.ask(0, put("spec/a", record(1, "v")));
+    assert!(is_applied(&answer));
+    net.kill(0);
+    net.run(Duration::from_millis(500));
+    let (_, found) = net.ask(1, MembershipRequest::Get(vec![Key::new("spec/a")]));
+    assert!(matches!(&found, Answer::Got(records) if records[0].is_some()), "{found:?}");
+}
+
+#[test]
+fn older_write_is_stale_and_names_what_is_there() {
+    let mut net = Net::formed(2);
+    net.ask(0, put("spec/a", record(5, "new")));
+    let (_, answer) = net.ask(1, put("spec/a", record(4, "old")));
+    let Answer::Put(outcomes) = answer else { panic!("{answer:?}") };
+    let PutOutcome::Stale { current: Some(current) } = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!(*current, record(5, "new"));
+}
+
+#[test]
+fn reading_asks_every_live_peer_and_says_where_one_does_not_answer() {
+    let mut net = Net::formed(3);
+    let keys = || MembershipRequest::Get(vec![Key::new("spec/none")]);
+    let (took, answer) = net.ask(0, keys());
+    assert!(matches!(&answer, Answer::Got(records) if records[..] == [None]), "{answer:?}");
+    assert!(took > Duration::ZERO && took < Duration::from_millis(2));
+    net.pause(2, true);
+    let (took, answer) = net.ask(0, keys());
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+    // Either it was found dead in time, or the question went unanswered.
+    let found_dead = matches!(answer, Answer::Got(_)) && net.sees(0).len() == 2;
+    let refused = matches!(answer, Answer::Failed(MembershipError::Unavailable { .. }));
+    assert!(found_dead || refused, "{answer:?}");
+}

@@ -1,0 +1,258 @@
+//! Writes that wait until others have them (R3).
+//!
+//! A write is answered once every live peer has acknowledged it, or after 100 ms at least one has;
+//! at once where there is nobody else. Where nobody answers for as long as it takes to find them
+//! dead, and they are not, it may or may not stand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use pogo_core::{
+    id::{BootId, Scope},
+    membership::{Event, MembershipError, Put, PutOutcome},
+    node::Answer,
+    record::{Key, Record},
+    time::Timestamp,
+};
+
+use super::{
+    CallId, Engine, LinkId, SessionId,
+    agenda::Timer,
+    records::parts,
+    sessions::{NAME, too_large},
+};
+use crate::{
+    message::Message,
+    owned::OwnedKey,
+    peer::PeerId,
+    shared::{Merged, ScopedKey},
+};
+
+/// After this long one acknowledgement is enough.
+const FOR_ALL: Duration = Duration::from_millis(100);
+
+/// Who waits for a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiter {
+    /// A session's request.
+    Call(CallId),
+    /// A joining session that has published itself, at this try.
+    Name(SessionId, u64),
+    /// Nobody.
+    Nobody,
+}
+
+#[derive(Debug)]
+struct Write {
+    waiter: Waiter,
+    what: What,
+    began: Timestamp,
+    /// Live peers that have not acknowledged it.
+    missing: BTreeSet<PeerId>,
+    is_acked: bool,
+}
+
+#[derive(Debug)]
+enum What {
+    /// Own records up to this number.
+    Owned(u64),
+    /// Shared records, and what to answer.
+    Shared { records: Vec<(ScopedKey, Record)>, outcomes: Vec<PutOutcome> },
+}
+
+/// Writes without their answer yet.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    open: BTreeMap<u64, Write>,
+    last: u64,
+}
+
+impl Engine {
+    /// Publishes own records.
+    pub(super) fn publish(&mut self, updates: Vec<(OwnedKey, Option<Bytes>)>, waiter: Waiter) {
+        let before = self.owned.at(self.config.me);
+        let at = self.owned.publish(updates.clone());
+        if at != before {
+            self.swim.set_owned(at);
+            self.announce(self.config.me, updates);
+            let deltas = self.owned.delta_since(self.config.me, before);
+            for (_, link) in self.links.all_told() {
+                for delta in &deltas {
+                    self.send(link, Message::Owned(delta.clone()));
+                }
+            }
+        }
+        self.await_acks(waiter, What::Owned(at));
+    }
+
+    pub(super) fn on_put(&mut self, scope: &Scope, author: BootId, puts: Vec<Put>, call: CallId) {
+        let size = too_large(puts.iter().map(|put| &put.record.value));
+        if let Some(error) = size.or_else(|| self.skew.check(self.now).err()) {
+            return self.refuse(call, error);
+        }
+        let mut written = Vec::new();
+        let mut outcomes = Vec::with_capacity(puts.len());
+        for Put { key, record, .. } in puts {
+            let scoped = ScopedKey { scope: scope.clone(), key };
+            let outcome = self.put_one(&scoped, &record);
+            if outcome == PutOutcome::Applied {
+                written.push((scoped, record));
+            }
+            outcomes.push(outcome);
+        }
+        self.tell_shared(&written, Some(author));
+        let what = What::Shared { records: written.clone(), outcomes };
+        let write = self.await_acks(Waiter::Call(call), what);
+        if let Some(write) = write {
+            for (_, link) in self.links.all_told() {
+                self.send_batch(link, write, written.clone());
+            }
+        }
+    }
+
+    fn send_batch(&mut self, link: LinkId, batch: u64, records: Vec<(ScopedKey, Record)>) {
+        let mut parts = parts(records).into_iter().peekable();
+        while let Some(records) = parts.next() {
+            let more = parts.peek().is_some();
+            self.send(link, Message::Put { batch, records, more });
+        }
+    }
+
+    /// A record that stands here already is written again: the others may not have it yet. What
+    /// the writer expects beyond that needs compare-and-set, which gossip has not.
+    fn put_one(&mut self, key: &ScopedKey, record: &Record) -> PutOutcome {
+        match self.shared.merge(key.clone(), record.clone()) {
+            Merged::Applied | Merged::Known => PutOutcome::Applied,
+            Merged::Stale => PutOutcome::Stale { current: self.shared.get(key).cloned() },
+        }
+    }
+
+    /// Tells the sessions of shared records that are new here.
+    pub(super) fn tell_shared(&mut self, records: &[(ScopedKey, Record)], author: Option<BootId>) {
+        let mut by_scope: BTreeMap<&Scope, Vec<(Key, Record)>> = BTreeMap::new();
+        for (key, record) in records {
+            by_scope.entry(&key.scope).or_default().push((key.key.clone(), record.clone()));
+        }
+        for (scope, records) in by_scope {
+            self.tell(scope, author, &Event::Shared(records));
+        }
+    }
+
+    /// Answers at once where nobody has to acknowledge; else names the write that waits.
+    fn await_acks(&mut self, waiter: Waiter, what: What) -> Option<u64> {
+        let mut missing = self.askable();
+        if let What::Shared { records, .. } = &what
+            && records.is_empty()
+        {
+            missing.clear();
+        }
+        let write = Write { waiter, what, began: self.now.mono, missing, is_acked: false };
+        if write.missing.is_empty() {
+            self.finish(write);
+            return None;
+        }
+        self.writes.last += 1;
+        let id = self.writes.last;
+        self.writes.open.insert(id, write);
+        self.agenda.arm(Timer::Write(id), self.now.mono + FOR_ALL);
+        Some(id)
+    }
+
+    /// The live peers that can be expected to answer: all in a mesh, else those with a link.
+    pub(super) fn askable(&self) -> BTreeSet<PeerId> {
+        let is_mesh = self.is_mesh();
+        let askable = |peer: &PeerId| {
+            self.links.told(*peer).is_some() || (is_mesh && self.shown.has_peer(*peer))
+        };
+        self.alive().filter(askable).collect()
+    }
+
+    fn finish(&mut self, write: Write) {
+        let answer = match write.what {
+            What::Owned(_) => Answer::Done,
+            What::Shared { outcomes, .. } => Answer::Put(outcomes),
+        };
+        self.answer(write.waiter, answer);
+    }
+
+    /// A peer has merged a batch of shared records.
+    pub(super) fn on_put_ack(&mut self, peer: PeerId, batch: u64) {
+        self.ack(batch, peer);
+    }
+
+    /// A peer has this one's own records up to a number.
+    pub(super) fn on_owned_ack(&mut self, peer: PeerId, at: u64) {
+        let is_known = |it: &Write| matches!(it.what, What::Owned(number) if number <= at);
+        let known = self.writes.open.iter().filter(|(_, it)| is_known(it));
+        let known: Vec<u64> = known.map(|(id, _)| *id).collect();
+        for id in known {
+            self.ack(id, peer);
+        }
+    }
+
+    fn ack(&mut self, id: u64, peer: PeerId) {
+        if let Some(write) = self.writes.open.get_mut(&id)
+            && write.missing.remove(&peer)
+        {
+            write.is_acked = true;
+            self.check_write(id);
+        }
+    }
+
+    /// A peer is dead or has left: nothing waits for it.
+    pub(super) fn forget_writes_of(&mut self, peer: PeerId) {
+        let waiting = self.writes.open.iter_mut();
+        let waiting = waiting.filter_map(|(id, it)| it.missing.remove(&peer).then_some(*id));
+        let waiting: Vec<u64> = waiting.collect();
+        for id in waiting {
+            self.check_write(id);
+        }
+    }
+
+    pub(super) fn check_write(&mut self, id: u64) {
+        let Some(write) = self.writes.open.get(&id) else { return };
+        let waited = self.now.mono.since(write.began);
+        let patience = self.config.timing.detection * 2;
+        let is_done = write.missing.is_empty() || (write.is_acked && waited >= FOR_ALL);
+        if !is_done && waited < patience {
+            if !self.agenda.is_armed(Timer::Write(id)) {
+                self.agenda.arm(Timer::Write(id), write.began + patience);
+            }
+            return;
+        }
+        self.agenda.disarm(Timer::Write(id));
+        let Some(write) = self.writes.open.remove(&id) else { return };
+        if is_done || write.waiter == Waiter::Nobody {
+            return self.finish(write);
+        }
+        match write.waiter {
+            Waiter::Call(call) => {
+                let reason = "no other member has acknowledged it".to_owned();
+                self.refuse(call, MembershipError::Ambiguous { backend: NAME, reason });
+            }
+            Waiter::Name(..) | Waiter::Nobody => self.finish(write),
+        }
+    }
+
+    /// A link to a peer stands: what it has not acknowledged is sent again.
+    pub(super) fn repeat_for(&mut self, peer: PeerId) {
+        let Some(link) = self.links.told(peer) else { return };
+        let batches: Vec<_> = self
+            .writes
+            .open
+            .iter()
+            .filter_map(|(id, it)| match &it.what {
+                What::Shared { records, .. } if it.missing.contains(&peer) => {
+                    Some((*id, records.clone()))
+                }
+                What::Shared { .. } | What::Owned(_) => None,
+            })
+            .collect();
+        for (batch, records) in batches {
+            self.send_batch(link, batch, records);
+        }
+    }
+}
