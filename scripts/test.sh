@@ -2,8 +2,10 @@
 # The one test command: every check that a change must pass, the same here and in CI.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Where some systems keep the tools of the network, out of the path of users.
+PATH+=:/usr/sbin:/sbin
 
-STAGES=(fmt rules clippy pure test doctest doc demo)
+STAGES=(fmt rules clippy pure test doctest doc demo network)
 
 usage() {
     cat <<'TEXT'
@@ -11,30 +13,40 @@ usage: scripts/test.sh [--yes] [--verbose] [STAGE...]
 
 Runs the named stages, or all of them in this order:
 
-  fmt      the code is formatted (cargo fmt --check)
-  rules    the house rules that a search can hold: see CONTRIBUTING.md
-  clippy   no lint fires in any target, with and without default features
-  pure     pogo-core compiles without its runtime (no tokio, no clock, no randomness)
-  test     unit tests, integration tests, examples
-  doctest  the code in README.md and in the API docs
-  doc      the API docs build without a warning
-  demo     the demo kills members for 20 s, loses no child and runs none twice
+  fmt         the code is formatted (cargo fmt --check)
+  rules       the house rules that a search can hold: see CONTRIBUTING.md
+  clippy      no lint fires in any target, with and without default features
+  pure        pogo-core compiles without its runtime (no tokio, no clock, no randomness)
+  test        unit tests, integration tests, examples
+  doctest     the code in README.md and in the API docs
+  doc         the API docs build without a warning
+  demo        the demo kills members for 20 s, loses no child and runs none twice
+  network     machines that are cut off from each other, in network namespaces
 
 options:
   --yes      install what is missing without asking (also when there is no terminal)
   --verbose  show the output of each stage as it comes
   --help     show this text
+
+Every stage but the last needs Rust and a C linker only. 'network' needs Linux and iproute2, iptables, util-linux; and
+root only where the kernel keeps users from making namespaces. No stage is ever skipped: to do without one, name the
+others.
 TEXT
 }
 
 # --- what must be there ------------------------------------------------------------------------
 
-# One line for each requirement: name | check | how it is installed. A later stage that needs more adds its line here.
+# One line for each requirement: name | check | how it is installed | the stages that need it (none named: all). A later
+# stage that needs more adds its line here.
 REQUIREMENTS=(
-    "C linker|command -v cc|install_package gcc libc6-dev"
-    "cargo|command -v cargo|install_rust"
-    "rustfmt|cargo fmt --version|rustup component add rustfmt"
-    "clippy|cargo clippy --version|rustup component add clippy"
+    "C linker|command -v cc|install_package gcc libc6-dev|"
+    "cargo|command -v cargo|install_rust|"
+    "rustfmt|cargo fmt --version|rustup component add rustfmt|fmt"
+    "clippy|cargo clippy --version|rustup component add clippy|clippy"
+    "iproute2|command -v ip|install_package iproute2|network"
+    "iptables|command -v iptables|install_package iptables|network"
+    "util-linux|command -v unshare && command -v setpriv|install_package util-linux|network"
+    "network namespaces|as_root_of_a_network true|refuse_namespaces|network"
 )
 
 as_root() {
@@ -55,17 +67,38 @@ install_rust() {
     rustup default stable
 }
 
+# Runs a command with the rights of root over network namespaces that it makes; others get them in a user namespace.
+as_root_of_a_network() {
+    if [[ $(id -u) -eq 0 ]]; then unshare --net true && "$@"; else unshare --user --map-root-user "$@"; fi
+}
+
+refuse_namespaces() {
+    echo "this kernel keeps users from making network namespaces (kernel.unprivileged_userns_clone, AppArmor):" \
+        "run this as root, or name the stages to run" >&2
+    return 1
+}
+
 is_present() {
-    bash -c "$1" >/dev/null 2>&1
+    (eval "$1") >/dev/null 2>&1
+}
+
+# Whether one of the wanted stages is among those named.
+concerns() {
+    local stage
+    if [[ -z $1 ]]; then return 0; fi
+    for stage in "${wanted[@]}"; do
+        if [[ " $1 " == *" $stage "* ]]; then return 0; fi
+    done
+    return 1
 }
 
 install_missing() {
-    local missing=() entry name check install answer
+    local missing=() entry name check install stages answer
     for entry in "${REQUIREMENTS[@]}"; do
-        IFS='|' read -r name check install <<<"$entry"
-        if ! is_present "$check"; then
+        IFS='|' read -r name check install stages <<<"$entry"
+        if concerns "$stages" && ! is_present "$check"; then
             missing+=("$entry")
-            echo "missing: $name (would run: $install)"
+            echo "missing: $name, for ${stages:-every stage} (would run: $install)"
         fi
     done
     if [[ ${#missing[@]} -eq 0 ]]; then return 0; fi
@@ -77,11 +110,12 @@ install_missing() {
         fi
     fi
     for entry in "${missing[@]}"; do
-        IFS='|' read -r name check install <<<"$entry"
+        IFS='|' read -r name check install stages <<<"$entry"
         # The words of an install line come from the table above.
         # shellcheck disable=SC2086
-        if ! $install || ! is_present "$check"; then
-            echo "could not install: $name. Install Rust with rustup (https://rustup.rs) and run this again." >&2
+        if ! is_present "$check" && { ! $install || ! is_present "$check"; }; then
+            echo "could not get: $name. Nothing was tested. Get it and run this again (Rust comes from" \
+                "https://rustup.rs)${stages:+, or name stages other than: $stages}" >&2
             exit 2
         fi
     done
@@ -160,6 +194,8 @@ stage_rules() {
 
 stage_clippy() {
     cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+    # A target with `test = false` is not among all.
+    cargo clippy --locked --quiet --workspace --test network -- -D warnings
     cargo clippy --locked --quiet -p pogo-core --no-default-features -- -D warnings
     echo "figures: no warnings"
 }
@@ -199,7 +235,8 @@ stage_doc() {
 }
 
 stage_demo() {
-    cargo run --locked --quiet --release --bin pogo -- \
+    # By its package, so that the image shares what this builds.
+    cargo run --locked --quiet --release --package pogo-cli --bin pogo -- \
         demo --nodes 3 --children 300 --kill-every 4s --for 20s --json >"$logs/demo.json" || return 1
     cat "$logs/demo.json"
 
@@ -215,6 +252,14 @@ stage_demo() {
     [[ $children == 300 && $running == 300 && $lost == 0 && $duplicates == 0 && $failovers -ge 2 ]]
 }
 
+stage_network() {
+    # The whole workspace, here and below: a package alone would be built again with other features.
+    cargo test --locked --quiet --workspace --test network --no-run
+    as_root_of_a_network cargo test --locked --quiet --workspace --test network -- --nocapture 2>&1 |
+        tee "$logs/network.cargo" || broken_run=1
+    count_tests network && [[ -z ${broken_run:-} ]]
+}
+
 # The whole number under key $2 of the JSON object $1.
 number_in() {
     sed -nE "s/.*\"$2\": ?([0-9]+)[,}].*/\1/p" <<<"$1"
@@ -225,7 +270,7 @@ number_in() {
 # A plain call in a subshell: inside `if` or `||` bash would ignore the stage's errors but the last.
 run_stage() {
     local stage=$1 log="$logs/$1.log" began=$SECONDS status
-    printf '%-8s ' "$stage"
+    printf '%-11s ' "$stage"
     set +e
     if [[ $verbose -eq 1 ]]; then
         echo
@@ -244,7 +289,7 @@ run_stage() {
         failed_stages+=("$stage")
     fi
     printf '%-7s %4ds  %s\n' "$outcome" "$((SECONDS - began))" "$figures"
-    table+=("$(printf '  %-8s %-7s %4ds  %s' "$stage" "$outcome" "$((SECONDS - began))" "$figures")")
+    table+=("$(printf '  %-11s %-7s %4ds  %s' "$stage" "$outcome" "$((SECONDS - began))" "$figures")")
     if [[ $status -ne 0 ]]; then
         if [[ $verbose -eq 0 ]]; then tail -n 200 "$log"; fi
         echo "stage '$stage' failed; its whole output is in $log; run it again with: scripts/test.sh $stage"
