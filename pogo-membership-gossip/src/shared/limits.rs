@@ -25,7 +25,7 @@ pub(super) const ANSWER_BYTES: usize = 1 << 20;
 pub(super) const LISTING_BYTES: usize = 512 << 10;
 
 /// What a stamp takes on the wire, about.
-const STAMP_BYTES: usize = 48;
+const STAMP_BYTES: usize = 40;
 
 /// What a key and its stamp take on the wire, about.
 pub(super) fn listed_bytes(key: &ScopedKey) -> usize {

@@ -43,7 +43,7 @@ pub struct SharedStore {
     len: usize,
     tree: Tree,
     /// The keys in each leaf of the tree, ascending.
-    leaves: BTreeMap<u16, Vec<ScopedKey>>,
+    pub(super) leaves: BTreeMap<u16, Vec<ScopedKey>>,
     /// The arrival number given last.
     pub(super) arrivals: u64,
     /// Tombstones by their age.

@@ -1,5 +1,7 @@
 //! Replicas of owned records against the history of their owners.
 
+mod deltas;
+mod garbage;
 mod model;
 
 use bytes::Bytes;
