@@ -49,6 +49,10 @@ impl Engine {
         for seed in 0..self.config.seeds {
             self.dial(Target::Seed(seed));
         }
+        let known: Vec<_> = self.alive().collect();
+        for peer in known {
+            self.link_to(peer);
+        }
     }
 
     pub(super) fn advance_forming(&mut self) {

@@ -151,7 +151,7 @@ pub enum Output {
         /// What.
         message: Message,
     },
-    /// Close a link once what was sent is out; no input about it follows.
+    /// Close a link once what was sent is out, or does not get out soon; no input about it follows.
     Close(LinkId),
     /// A session began.
     Joined {

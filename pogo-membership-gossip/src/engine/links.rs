@@ -226,13 +226,22 @@ impl Engine {
         }
     }
 
-    /// Looks again for a peer that may have been cut off, and asks it whether it is alive where a
-    /// link still stands.
-    pub(super) fn redial_after_death(&mut self, peer: PeerId) {
-        if self.links.to(peer).is_none()
-            && let Some(update) = self.swim.peer(peer)
-        {
+    /// A peer is dead, or cut off: its links carry nothing any more, and after a cut they would for
+    /// long not do so. It is dialled anew until it answers.
+    pub(super) fn look_for(&mut self, peer: PeerId) {
+        self.close_links(peer);
+        if let Some(update) = self.swim.peer(peer) {
             self.dial_again(Some(Target::Peer(update.addr)));
+        }
+        self.look_for_seeds_if_alone();
+    }
+
+    /// Whoever is alone may have missed that all others were replaced.
+    fn look_for_seeds_if_alone(&mut self) {
+        if self.alive().next().is_none() {
+            for seed in 0..self.config.seeds {
+                self.dial_again(Some(Target::Seed(seed)));
+            }
         }
     }
 
@@ -332,13 +341,17 @@ impl Engine {
 
     /// Ends everything with a peer that has left.
     pub(super) fn part_from(&mut self, peer: PeerId) {
-        while let Some(link) = self.links.to(peer) {
-            self.close(link);
-        }
+        self.close_links(peer);
         self.links.parted.remove(&peer);
         if let Some(addr) = self.swim.peer(peer).map(|it| it.addr) {
             self.agenda.disarm(Timer::Dial(Target::Peer(addr)));
             self.links.backoffs.remove(&Target::Peer(addr));
+        }
+    }
+
+    fn close_links(&mut self, peer: PeerId) {
+        while let Some(link) = self.links.to(peer) {
+            self.close(link);
         }
     }
 

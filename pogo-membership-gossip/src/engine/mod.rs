@@ -198,7 +198,7 @@ impl Engine {
                 self.hide(peer);
                 self.no_answer_from(peer);
                 self.agenda.arm(Timer::Bury(peer), self.now.mono + shown::GRACE);
-                self.redial_after_death(peer);
+                self.look_for(peer);
             }
             Life::Left => {
                 self.hide(peer);

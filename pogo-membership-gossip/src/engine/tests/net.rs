@@ -22,6 +22,8 @@ use super::super::{
 use crate::{peer::PeerId, timing::Timing};
 
 const LATENCY: Duration = Duration::from_micros(200);
+/// What a link carried into a cut comes out this long after the end of it.
+const RETRANSMISSION: Duration = Duration::from_secs(2);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One process.
@@ -210,9 +212,13 @@ impl Net {
 
     /// Tells the owner of an end that its link is closed.
     fn close(&mut self, end: LinkId) {
-        if let Some((owner, other)) = self.ends.remove(&end) {
-            self.ends.remove(&other);
-            self.later(LATENCY, owner, Input::LinkDown(end));
+        let Some((owner, other)) = self.ends.remove(&end) else { return };
+        let Some((closer, _)) = self.ends.remove(&other) else { return };
+        let input = Input::LinkDown(end);
+        if self.cuts.contains(&(closer, owner)) {
+            self.held.push((closer, owner, end, input));
+        } else {
+            self.later(LATENCY, owner, input);
         }
     }
 
@@ -226,7 +232,7 @@ impl Net {
     pub(super) fn heal(&mut self) {
         self.cuts.clear();
         for (_, to, _, input) in std::mem::take(&mut self.held) {
-            self.later(LATENCY, to, input);
+            self.later(RETRANSMISSION, to, input);
         }
     }
 
