@@ -1,9 +1,13 @@
-//! What the program `pogo` is made of: its commands, the built-in kinds of children, and the
-//! ledger that says of each run when it began and ended.
+//! What the program `pogo` is made of: its commands, the built-in kinds of children, and what says
+//! of each run when it began and ended.
 
+pub mod agent;
 pub mod clock;
 pub mod demo;
 pub mod fleet;
+mod http;
+mod interrupts;
 pub mod kinds;
 pub mod ledger;
 pub mod services;
+pub mod spans;

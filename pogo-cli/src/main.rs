@@ -1,9 +1,13 @@
 //! The program `pogo`.
 
-use std::{io::Write, process::ExitCode};
+use std::{error::Error, future::Future, io::Write, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use pogo_cli::demo::{self, DemoArgs, DemoError, Verdict};
+use pogo_cli::{
+    agent::{self, AgentArgs, Departure},
+    demo::{self, DemoArgs, Verdict},
+    kinds::command::{GuardArgs, become_program},
+};
 
 /// Keeps a set of uniquely named children alive across the members of a cluster.
 #[derive(Debug, Parser)]
@@ -15,35 +19,68 @@ struct Pogo {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Agent(AgentArgs),
     Demo(DemoArgs),
+    /// Becomes a program that ends with the agent; for the agent's own use
+    #[command(hide = true)]
+    BecomeProgram(GuardArgs),
 }
 
+/// The command is at fault.
+const USAGE: u8 = 2;
+/// A drain left children behind.
+const LEFT_BEHIND: u8 = 3;
+/// What shells say of a program that cannot be run.
+const NOT_RUN: u8 = 127;
+
 fn main() -> ExitCode {
-    let Command::Demo(args) = Pogo::parse().command;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&error.into()),
-    };
-    let outcome = runtime.block_on(demo::run(args));
-    // A name look-up that hangs must not hold the end.
-    runtime.shutdown_background();
-    match outcome {
-        Ok(Verdict::Kept) => ExitCode::SUCCESS,
-        Ok(Verdict::Broken) => ExitCode::FAILURE,
-        Err(error) => refuse(&error),
+    match Pogo::parse().command {
+        Command::Agent(args) => match run(agent::run(args)) {
+            Ok(Departure::Left) => ExitCode::SUCCESS,
+            Ok(Departure::LeftChildrenBehind) => ExitCode::from(LEFT_BEHIND),
+            Ok(_) => ExitCode::FAILURE,
+            Err(error) => refuse(&error, error.is_usage()),
+        },
+        Command::Demo(args) => match run(demo::run(args)) {
+            Ok(Verdict::Kept) => ExitCode::SUCCESS,
+            Ok(Verdict::Broken) => ExitCode::FAILURE,
+            Err(error) => refuse(&error, error.is_usage()),
+        },
+        Command::BecomeProgram(guard) => {
+            let error = become_program(&guard);
+            say(&format!("cannot run {}: {error}", guard.program.display()));
+            ExitCode::from(NOT_RUN)
+        }
     }
+}
+
+/// Runs a command to its end.
+fn run<T, E: From<std::io::Error>>(command: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    // Children that are left end now. A name look-up that hangs must not hold the end.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    outcome
 }
 
 /// Says what went wrong: 2 where the command is at fault, else 1.
-fn refuse(error: &DemoError) -> ExitCode {
+fn refuse(error: &dyn Error, is_usage: bool) -> ExitCode {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        // Some texts have their cause in them already.
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
         cause = error.source();
     }
+    say(&text);
+    if is_usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}
+
+fn say(text: &str) {
     // Where standard error is gone the exit code has to do.
     drop(writeln!(std::io::stderr(), "pogo: {text}"));
-    if error.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

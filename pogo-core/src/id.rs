@@ -153,8 +153,7 @@ text_id!(
 );
 
 /// One process start: random 128 bits (R13).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootId(u128);
 
 impl BootId {
@@ -178,6 +177,28 @@ impl fmt::Display for BootId {
 impl fmt::Debug for BootId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "boot:{:08x}", self.0 >> 96)
+    }
+}
+
+/// Boot ids are strings in human-readable formats: few readers of JSON have numbers of 128 bits.
+impl Serialize for BootId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_u128(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BootId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            u128::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
+        } else {
+            u128::deserialize(deserializer).map(Self)
+        }
     }
 }
 
@@ -335,5 +356,16 @@ mod tests {
         assert_eq!(serde_json::to_string(&token).unwrap(), "\"18446744073709551615\"");
         let wire = postcard::to_allocvec(&token).unwrap();
         assert_eq!(postcard::from_bytes::<FencingToken>(&wire).unwrap(), token);
+    }
+
+    #[test]
+    fn boot_ids_are_strings_in_json_and_numbers_on_the_wire() {
+        let boot = BootId::from_random(0x0123_4567_89ab_cdef);
+        let text = serde_json::to_string(&boot).unwrap();
+        assert_eq!(text, "\"00000000000000000123456789abcdef\"");
+        assert_eq!(serde_json::from_str::<BootId>(&text).unwrap(), boot);
+        assert!(serde_json::from_str::<BootId>("\"boot\"").is_err());
+        let wire = postcard::to_allocvec(&boot).unwrap();
+        assert_eq!(postcard::from_bytes::<BootId>(&wire).unwrap(), boot);
     }
 }

@@ -8,7 +8,6 @@ mod cluster;
 mod crash;
 mod director;
 mod event;
-mod interrupts;
 mod line;
 mod options;
 mod picture;
@@ -32,13 +31,13 @@ use self::{
     cluster::Cluster,
     director::{Director, Script, Told},
     event::Event,
-    interrupts::Interrupts,
     picture::{Frame, Picture},
     screen::Screen,
     service_report::ServiceReport,
 };
 use crate::{
     fleet::{ClientError, Fleet, FleetError, Template, TemplateError},
+    interrupts::Interrupts,
     kinds::service_monitor::{Board, Service, ServiceMonitor},
     ledger::Ledger,
     services::{self, LocalServices, ServicesError},

@@ -92,7 +92,7 @@ fn parse(text: &str) -> Result<Vec<Service>, (usize, String)> {
 }
 
 /// Line and column of the byte at `offset`, both from 1.
-fn position(text: &str, offset: usize) -> (usize, usize) {
+pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.rsplit_once('\n').map_or(before, |(_, line)| line);
     (before.matches('\n').count() + 1, line.chars().count() + 1)

@@ -1,4 +1,4 @@
-//! Ctrl-C, and on Unix SIGTERM: somebody wants the demo to end.
+//! Ctrl-C, and on Unix SIGTERM: somebody wants the program to end.
 
 use std::io;
 

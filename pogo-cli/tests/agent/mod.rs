@@ -1,0 +1,5 @@
+//! `pogo agent` as a process.
+
+mod http;
+mod life;
+mod process;
