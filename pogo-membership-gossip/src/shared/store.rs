@@ -1,6 +1,7 @@
 //! A replica of all shared records.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
 };
@@ -55,30 +56,50 @@ pub struct SharedStore {
 impl SharedStore {
     /// Takes `record` in where it is newer than what is there (R2).
     pub fn merge(&mut self, key: ScopedKey, record: Record) -> Merged {
-        let old = self.get(&key).map(|it| it.stamp);
-        match old {
-            Some(old) if old == record.stamp => return Merged::Known,
-            Some(old) if old > record.stamp => return Merged::Stale,
-            Some(_) | None => {}
+        let records = self.scopes.get_mut(&key.scope);
+        let Some(entry) = records.and_then(|it| it.get_mut(&key.key)) else {
+            self.insert(key, record);
+            return Merged::Applied;
+        };
+        match record.stamp.cmp(&entry.record.stamp) {
+            Ordering::Less => return Merged::Stale,
+            Ordering::Equal => return Merged::Known,
+            Ordering::Greater => {}
         }
-        let key = self.interned(key);
+        self.arrivals += 1;
+        let (new, arrival) = (record.stamp, self.arrivals);
+        let old = std::mem::replace(entry, Entry { record, arrival }).record;
+        let buried = entry.record.value.is_none();
         let place = Place::of(&key);
-        let mut difference = place.hash(&record.stamp);
-        match old {
-            Some(old) => {
-                difference = difference.wrapping_sub(place.hash(&old));
-                self.tombstones.remove(&(old.version.hlc, key.clone()));
-            }
-            None => self.list_in_leaf(place.leaf(), &key),
-        }
+        let difference = place.hash(&new).wrapping_sub(place.hash(&old.stamp));
         self.tree.add(place.leaf(), difference);
+        if old.value.is_none() {
+            self.tombstones.remove(&(old.stamp.version.hlc, key.clone()));
+        }
+        if buried {
+            self.tombstones.insert((new.version.hlc, key));
+        }
+        Merged::Applied
+    }
+
+    /// Takes in a record of a key that is new here.
+    fn insert(&mut self, key: ScopedKey, record: Record) {
+        // A million records share the text of their scope.
+        let known = self.scopes.get_key_value(&key.scope).map(|(scope, _)| scope.clone());
+        let key = ScopedKey { scope: known.unwrap_or(key.scope), key: key.key };
+        let place = Place::of(&key);
+        self.tree.add(place.leaf(), place.hash(&record.stamp));
+        let listed = self.leaves.entry(place.leaf()).or_default();
+        if let Err(at) = listed.binary_search(&key) {
+            listed.insert(at, key.clone());
+        }
         if record.value.is_none() {
             self.tombstones.insert((record.stamp.version.hlc, key.clone()));
         }
         self.arrivals += 1;
+        self.len += 1;
         let entry = Entry { record, arrival: self.arrivals };
         self.scopes.entry(key.scope).or_default().insert(key.key, entry);
-        Merged::Applied
     }
 
     /// The record of `key`.
@@ -156,20 +177,5 @@ impl SharedStore {
                 self.leaves.remove(&place.leaf());
             }
         }
-    }
-
-    fn list_in_leaf(&mut self, leaf: u16, key: &ScopedKey) {
-        self.len += 1;
-        let keys = self.leaves.entry(leaf).or_default();
-        if let Err(at) = keys.binary_search(key) {
-            keys.insert(at, key.clone());
-        }
-    }
-
-    /// The same key with the texts that are here already: a million records share their scope's.
-    fn interned(&self, key: ScopedKey) -> ScopedKey {
-        let Some((scope, records)) = self.scopes.get_key_value(&key.scope) else { return key };
-        let known = records.get_key_value(&key.key).map(|(known, _)| known.clone());
-        ScopedKey { scope: scope.clone(), key: known.unwrap_or(key.key) }
     }
 }
