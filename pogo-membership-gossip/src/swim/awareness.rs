@@ -22,6 +22,10 @@ impl Awareness {
         self.0 = self.0.saturating_sub(1);
     }
 
+    pub(super) const fn is_best(self) -> bool {
+        self.0 == 0
+    }
+
     /// A patience, stretched by the score.
     pub(super) fn stretch(self, patience: Duration) -> Duration {
         patience.saturating_mul(self.0 + 1)

@@ -35,7 +35,7 @@ use self::{
     peers::{Peers, is_living, supersedes},
     probe::Probes,
     rumours::Rumours,
-    spread::Round,
+    spread::{Receiver, Round},
     suspicion::{Evidence, Suspicion},
 };
 use crate::{
@@ -92,6 +92,8 @@ pub struct Swim {
     probes: Probes,
     suspicions: BTreeMap<PeerId, Suspicion>,
     rumours: Rumours,
+    /// When anything came from anybody, at last.
+    heard: Timestamp,
     /// News of this input that goes to all linked peers at its end.
     urgent: Vec<Update>,
     round: Round,
@@ -114,6 +116,7 @@ impl Swim {
             probes,
             suspicions: BTreeMap::new(),
             rumours: Rumours::default(),
+            heard: now,
             urgent: Vec::new(),
             round: Round::new(now),
             awaited: None,
@@ -133,26 +136,38 @@ impl Swim {
         if packet.from == self.me.peer {
             return;
         }
-        let mut corrected = false;
+        self.heard = self.heard.max(now);
+        let sender = Receiver { peer: packet.from, via: from };
+        let trusted = self.is_alive(sender.peer);
+        let speaks_for_itself = packet.updates.iter().any(|update| update.peer == sender.peer);
+        let mut wrong_of_me = false;
         for update in packet.updates {
             if update.peer == self.me.peer {
-                corrected |= self.contradict(update);
+                wrong_of_me |= self.contradict(update);
             } else {
-                self.hear(now, update);
+                self.hear(now, if trusted { update } else { self.doubt(update) });
             }
         }
-        self.answer(now, from, packet.from, packet.body, corrected);
+        let answered = self.answer(now, sender, packet.body, wrong_of_me);
+        if !answered
+            && (wrong_of_me || self.is_to_be_warned(sender, packet.body, speaks_for_itself))
+        {
+            self.send(sender, Body::Gossip, wrong_of_me || self.me.life == Life::Left);
+        }
         self.finish(now);
     }
 
-    /// Takes what another peer knows, from a hello, and spreads what is new of it.
+    /// Takes what another peer knows, from a hello, and spreads what is new of it. A peer that is
+    /// dead there and alive here is suspected: the two may just have been apart.
     pub fn learn(&mut self, now: Timestamp, updates: &[Update]) {
         self.catch_up(now);
+        self.heard = self.heard.max(now);
         for update in updates {
+            let update = self.doubt(*update);
             if update.peer == self.me.peer {
-                self.contradict(*update);
-            } else if self.hear(now, *update) {
-                self.urgent.push(*update);
+                self.contradict(update);
+            } else if self.hear(now, update) {
+                self.urgent.push(update);
             }
         }
         self.finish(now);
@@ -240,6 +255,7 @@ impl Swim {
         for suspicion in self.suspicions.values_mut() {
             suspicion.since = suspicion.since + grace;
         }
+        self.heard = self.heard + lag;
         self.awareness.worsen(1);
         // Once for each time that it stood still.
         self.awaited = None;
@@ -254,7 +270,7 @@ impl Swim {
         let gossip = self.round.due();
         let suspicion = self.suspicions.values().map(|held| self.death(held)).min();
         let probes = (self.me.life != Life::Left).then(|| self.probes.due());
-        let due = [gossip, suspicion, probes].into_iter().flatten().min();
+        let due = [gossip, suspicion, self.cut_off(), probes].into_iter().flatten().min();
         due.map(|due| due.max(now))
     }
 
@@ -262,6 +278,10 @@ impl Swim {
     fn contradict(&mut self, told: Update) -> bool {
         if self.me.life == Life::Left {
             return told.life != Life::Left;
+        }
+        if told.refutation == u64::MAX {
+            // Nobody counts that far: not to be contradicted, and not worth an answer.
+            return false;
         }
         if told.refutation < self.me.refutation {
             return true;
@@ -279,6 +299,31 @@ impl Swim {
             Life::Left => {}
         }
         false
+    }
+
+    /// Whether the sender does not know what is held of it, or of me. Whoever spoke for itself in
+    /// vain is not told again: it would only repeat itself.
+    fn is_to_be_warned(&self, sender: Receiver, body: Body, spoke_for_itself: bool) -> bool {
+        let held = self.peers.get(sender.peer).map(|held| held.life);
+        match body {
+            Body::Ping { .. } if self.me.life == Life::Left => true,
+            Body::Ping { .. } | Body::PingReq { .. } | Body::Gossip => {
+                !spoke_for_itself && matches!(held, Some(Life::Suspect | Life::Dead))
+            }
+            Body::Ack { .. } | Body::Nack { .. } => false,
+        }
+    }
+
+    fn is_alive(&self, peer: PeerId) -> bool {
+        self.peers.get(peer).is_some_and(|held| held.life == Life::Alive)
+    }
+
+    /// What to make of an update from a peer that was away: while it was, all others looked dead to
+    /// it. So a death that it tells is a suspicion, which a living peer refutes.
+    fn doubt(&self, update: Update) -> Update {
+        let living = self.peers.get(update.peer).is_some_and(|held| is_living(held.life));
+        let life = if living && update.life == Life::Dead { Life::Suspect } else { update.life };
+        Update { life, ..update }
     }
 
     /// Takes news of another peer; says whether it was.
@@ -309,8 +354,12 @@ impl Swim {
         if !is_living(update.life) {
             self.probes.close(update.peer);
         }
-        // Who did not know a peer need not know of its death.
-        if before.is_some() || is_living(update.life) {
+        if self.peers.living() == 0 {
+            // By the time that somebody can be told it is not news any more.
+            self.rumours = Rumours::default();
+            self.urgent.clear();
+        } else if before.is_some() || is_living(update.life) {
+            // (Who did not know a peer need not know of its death.)
             self.rumours.add(update);
         }
         self.outputs.push_back(SwimOutput::Changed { update, before });
@@ -337,7 +386,21 @@ impl Swim {
         suspicion.since + self.awareness.stretch(suspicion.evidence.patience(&self.timing))
     }
 
+    /// When this peer is cut off from all: it suspects and has heard nothing from anybody since, for
+    /// twice the window. A slow peer would have heard something by then.
+    fn cut_off(&self) -> Option<Timestamp> {
+        let in_vain = self.suspicions.values().any(|suspicion| self.heard <= suspicion.since);
+        let probe = self.awareness.stretch(self.timing.probe_interval);
+        in_vain.then(|| self.heard + probe.max(self.timing.detection * 2))
+    }
+
     fn run_suspicions(&mut self, now: Timestamp) {
+        if self.cut_off().is_some_and(|due| due <= now) {
+            let living: Vec<PeerId> = self.peers.living_ids().to_vec();
+            for peer in living {
+                self.declare(now, peer);
+            }
+        }
         let due: Vec<PeerId> = self
             .suspicions
             .iter()

@@ -49,6 +49,10 @@ impl Peers {
         self.order.len()
     }
 
+    pub(super) fn living_ids(&self) -> &[PeerId] {
+        &self.order
+    }
+
     /// Holds this from now on.
     pub(super) fn hold(&mut self, update: Update, rng: &mut Rng) {
         let before = self.held.insert(update.peer, update);

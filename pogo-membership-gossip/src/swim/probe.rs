@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use pogo_core::{random::Rng, time::Timestamp};
 
-use super::{Body, Evidence, Swim, Via, peers::is_living, spread::Receiver};
+use super::{Body, Evidence, Swim, peers::is_living, spread::Receiver};
 use crate::{
     peer::{Life, PeerId, Update},
     timing::Timing,
@@ -152,7 +152,7 @@ impl Swim {
             if let Some(then) = probe.then.take() {
                 probe.due = probe.due.max(now) + then;
                 let target = probe.target;
-                self.ask_others(number, target);
+                self.ask_others(now, number, target);
             } else if let Some(probe) = self.probes.open.remove(&number) {
                 self.probe_failed(now, number, &probe);
             }
@@ -160,7 +160,7 @@ impl Swim {
     }
 
     /// The datagram brought no answer: tries the link, and helpers.
-    fn ask_others(&mut self, number: u64, target: PeerId) {
+    fn ask_others(&mut self, now: Timestamp, number: u64, target: PeerId) {
         let ping = Body::Ping { to: target, probe: number };
         self.send(Receiver::link(target), ping, false);
         let mut helpers = self.peers.sample(usize::MAX, Some(target), &mut self.rng);
@@ -172,6 +172,13 @@ impl Swim {
         for helper in helpers {
             let body = Body::PingReq { target, probe: number };
             self.send(Receiver::datagram(&helper), body, false);
+        }
+        // Where several are silent at once they need not wait for each other.
+        if self.awareness.is_best() {
+            let next = self.peers.successor(target);
+            if let Some(next) = next.filter(|next| !self.probes.is_open(next.peer)) {
+                self.probe(now, next);
+            }
         }
     }
 
@@ -187,42 +194,34 @@ impl Swim {
         }
     }
 
-    /// Answers a packet whose news is taken. `corrected`: the sender holds old news of me.
+    /// Answers a packet whose news is taken; says whether there was an answer. `correct`: the sender
+    /// is to know what I am.
     pub(super) fn answer(
         &mut self,
         now: Timestamp,
-        via: Via,
-        from: PeerId,
+        sender: Receiver,
         body: Body,
-        corrected: bool,
-    ) {
-        let sender = Receiver { peer: from, via };
-        let mut told = false;
+        correct: bool,
+    ) -> bool {
         let staying = self.me.life != Life::Left;
-        let corrected = corrected || (!staying && matches!(body, Body::Ping { .. }));
         match body {
             Body::Ping { to, probe } if to == self.me.peer && staying => {
-                if self.peers.get(from).is_none() {
+                if self.peers.get(sender.peer).is_none() {
                     self.send(sender, Body::Nack { probe }, false);
                 }
-                self.send(sender, Body::Ack { of: to, probe }, corrected);
-                told = true;
+                self.send(sender, Body::Ack { of: to, probe }, correct);
+                return true;
             }
             Body::PingReq { target, probe } if target == self.me.peer && staying => {
-                self.send(sender, Body::Ack { of: target, probe }, corrected);
-                told = true;
+                self.send(sender, Body::Ack { of: target, probe }, correct);
+                return true;
             }
             Body::PingReq { target, probe } if staying => self.relay(now, sender, target, probe),
             Body::Ack { of, probe } => self.acknowledged(now, of, probe),
             Body::Nack { probe } => self.nacked(sender, probe),
             Body::Ping { .. } | Body::PingReq { .. } | Body::Gossip => {}
         }
-        let held = self.peers.get(from);
-        let wrong = held.is_some_and(|held| matches!(held.life, Life::Suspect | Life::Dead));
-        let waiting = !told && !matches!(body, Body::Ack { .. } | Body::Nack { .. });
-        if (corrected && !told) || (wrong && waiting) {
-            self.send(sender, Body::Gossip, corrected);
-        }
+        false
     }
 
     /// Probes a peer for another.

@@ -31,7 +31,7 @@ enum Arrival {
 #[derive(Debug)]
 enum Event {
     Arrive(usize, Arrival),
-    Wake(usize),
+    Wake(usize, Timestamp),
     Resume(usize),
     Redial(usize),
 }
@@ -195,7 +195,9 @@ impl Network {
         if wake != state.wake {
             state.wake = wake;
             if let Some(wake) = wake {
-                self.push(wake.since(now), Event::Wake(process));
+                // Timers of real loops fire late, too.
+                let late = Duration::from_micros(self.rng.below(2_000) as u64);
+                self.push(wake.since(now) + late, Event::Wake(process, wake));
             }
         }
     }
@@ -297,9 +299,9 @@ impl Network {
                     process.backlog.push(arrival);
                 }
             }
-            Event::Wake(process) => {
+            Event::Wake(process, wake) => {
                 let state = &mut self.processes[process];
-                if state.wake == Some(self.now) && !state.paused {
+                if state.wake == Some(wake) && !state.paused {
                     state.wake = None;
                     self.input(process, Swim::timeout);
                 }

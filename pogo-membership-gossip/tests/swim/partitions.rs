@@ -1,6 +1,12 @@
 //! Divisions, and how they heal.
 
-use pogo_membership_gossip::timing::Timing;
+use std::time::Duration;
+
+use pogo_membership_gossip::{
+    peer::{Life, PeerId},
+    swim::Swim,
+    timing::Timing,
+};
 
 use super::{Network, large, secs};
 
@@ -10,11 +16,13 @@ fn halves(timing: Timing, count: usize, seed: u64) {
     let (left, right): (Vec<usize>, Vec<usize>) = (0..count).partition(|process| process % 2 == 0);
     network.split(&left, &right, true);
     network.run(secs(60));
+    let apart = network.deaths().count();
     network.split(&left, &right, false);
     let took = network.run_until(secs(30), Network::is_whole);
     let most = network.running().iter().map(|&each| network.swim(each).me().refutation).max();
     println!("{count} peers in halves for 60 s: whole {took:?} later, refutations <= {most:?}");
     assert!(most.unwrap() <= 20);
+    assert_eq!(network.deaths().count(), apart, "the return of one half killed somebody");
 }
 
 #[test]
@@ -32,22 +40,46 @@ fn halves_of_a_large_cluster_become_whole() {
 
 #[test]
 fn halves_know_of_each_other_soon() {
-    for (count, within) in [(2, secs(1)), (10, secs(4)), (50, secs(6))] {
-        let mut network = Network::cluster(Timing::LOCAL, count, 5);
-        let (left, right): (Vec<usize>, Vec<usize>) = (0..count).partition(|each| each % 2 == 0);
-        network.split(&left, &right, true);
-        let took = network.run_until(within, |network| {
-            let alone = |&each: &usize| {
-                let swim = network.swim(each);
-                let living = swim.peers().filter(|held| {
-                    network.index(held.peer) % 2 != each % 2
-                        && held.life < pogo_membership_gossip::peer::Life::Dead
-                });
-                living.count() == 0
-            };
-            network.running().iter().all(alone)
-        });
-        println!("{count} peers: each half holds the other to be dead after {took:?}");
+    for (count, within) in [(2, secs(1)), (4, secs(2)), (10, secs(2)), (50, secs(4))] {
+        for seed in 0..3 {
+            let mut network = Network::cluster(Timing::LOCAL, count, seed);
+            let (left, right): (Vec<usize>, Vec<usize>) =
+                (0..count).partition(|each| each % 2 == 0);
+            network.split(&left, &right, true);
+            let one = time_to_notice(&mut network, &left, &right, within);
+            let took = one + time_to_notice(&mut network, &right, &left, within);
+            println!("{count} peers: each half holds the other to be dead after {took:?}");
+        }
+    }
+}
+
+/// How long until each of `these` holds all of `those` to be dead.
+fn time_to_notice(
+    network: &mut Network,
+    these: &[usize],
+    those: &[usize],
+    within: Duration,
+) -> Duration {
+    let ids: Vec<PeerId> = those.iter().map(|each| network.processes[*each].id).collect();
+    network.run_until(within, |network| {
+        let is_dead = |swim: &Swim, id: &PeerId| swim.peer(*id).unwrap().life == Life::Dead;
+        these.iter().all(|each| ids.iter().all(|id| is_dead(network.swim(*each), id)))
+    })
+}
+
+#[test]
+fn lone_peer_is_noticed_in_time_and_notices_later() {
+    for (count, seed) in [(3, 1), (3, 2), (10, 1), (50, 1)] {
+        let mut network = Network::cluster(Timing::LOCAL, count, seed);
+        let others: Vec<usize> = (1..count).collect();
+        network.split(&[0], &others, true);
+        let noticed = time_to_notice(&mut network, &others, &[0], secs(1));
+        let notices = noticed + time_to_notice(&mut network, &[0], &others, secs(5));
+        network.cut.clear();
+        let apart = network.deaths().count();
+        network.run_until(secs(5), Network::is_whole);
+        assert_eq!(network.deaths().count(), apart, "the return of one killed somebody");
+        println!("one of {count} is cut off: noticed after {noticed:?}, notices after {notices:?}");
     }
 }
 
@@ -88,5 +120,12 @@ fn flapping_cut_heals() {
     }
     network.split(&left, &right, false);
     let took = network.run_until(secs(30), Network::is_whole);
-    println!("a cut that came and went for 60 s: whole after {took:?}");
+    let side = |each: usize| left.contains(&each);
+    let wrong =
+        network.deaths().filter(|death| side(death.by) == side(network.index(death.update.peer)));
+    println!(
+        "a cut that came and went for 60 s: whole after {took:?}, {} deaths, {} of them on the own side",
+        network.deaths().count(),
+        wrong.count()
+    );
 }
