@@ -139,7 +139,8 @@ impl Swim {
         self.heard = self.heard.max(now);
         let sender = Receiver { peer: packet.from, via: from };
         let trusted = self.is_alive(sender.peer);
-        let speaks_for_itself = packet.updates.iter().any(|update| update.peer == sender.peer);
+        let of_us = |update: &Update| update.peer == sender.peer || update.peer == self.me.peer;
+        let knows_of_us = packet.updates.iter().any(of_us);
         let mut wrong_of_me = false;
         for update in packet.updates {
             if update.peer == self.me.peer {
@@ -149,9 +150,7 @@ impl Swim {
             }
         }
         let answered = self.answer(now, sender, packet.body, wrong_of_me);
-        if !answered
-            && (wrong_of_me || self.is_to_be_warned(sender, packet.body, speaks_for_itself))
-        {
+        if !answered && (wrong_of_me || self.is_to_be_warned(sender, packet.body, knows_of_us)) {
             self.send(sender, Body::Gossip, wrong_of_me || self.me.life == Life::Left);
         }
         self.finish(now);
@@ -301,14 +300,14 @@ impl Swim {
         false
     }
 
-    /// Whether the sender does not know what is held of it, or of me. Whoever spoke for itself in
-    /// vain is not told again: it would only repeat itself.
-    fn is_to_be_warned(&self, sender: Receiver, body: Body, spoke_for_itself: bool) -> bool {
+    /// Whether the sender may not know what is held of it, or that I leave. Where it just spoke of
+    /// one of us both it does, and to tell it again could go on for ever.
+    fn is_to_be_warned(&self, sender: Receiver, body: Body, knows_of_us: bool) -> bool {
         let held = self.peers.get(sender.peer).map(|held| held.life);
         match body {
             Body::Ping { .. } if self.me.life == Life::Left => true,
             Body::Ping { .. } | Body::PingReq { .. } | Body::Gossip => {
-                !spoke_for_itself && matches!(held, Some(Life::Suspect | Life::Dead))
+                !knows_of_us && matches!(held, Some(Life::Suspect | Life::Dead))
             }
             Body::Ack { .. } | Body::Nack { .. } => false,
         }
@@ -326,9 +325,10 @@ impl Swim {
         Update { life, ..update }
     }
 
-    /// Takes news of another peer; says whether it was.
+    /// Takes news of another peer; says whether it was. One that leaves takes none.
     fn hear(&mut self, now: Timestamp, update: Update) -> bool {
-        if self.peers.get(update.peer).is_some_and(|held| !supersedes(&update, held)) {
+        let known = self.peers.get(update.peer).is_some_and(|held| !supersedes(&update, held));
+        if known || self.me.life == Life::Left {
             return false;
         }
         self.hold(now, update, Evidence::Hearsay);
@@ -347,8 +347,7 @@ impl Swim {
         self.peers.hold(update, &mut self.rng);
         self.suspicions.remove(&update.peer);
         if update.life == Life::Suspect {
-            let (refutation, unanswered) = (update.refutation, Vec::new());
-            let suspicion = Suspicion { since: now, refutation, evidence, unanswered };
+            let suspicion = Suspicion { since: now, refutation: update.refutation, evidence };
             self.suspicions.insert(update.peer, suspicion);
         }
         if !is_living(update.life) {
@@ -366,7 +365,7 @@ impl Swim {
     }
 
     /// A probe failed: suspects its target, or adds to the suspicion.
-    fn suspect(&mut self, now: Timestamp, peer: PeerId, number: u64, evidence: Evidence) {
+    fn suspect(&mut self, now: Timestamp, peer: PeerId, evidence: Evidence) {
         let Some(held) = self.peers.get(peer).copied() else { return };
         if held.life == Life::Alive {
             let update = Update { life: Life::Suspect, ..held };
@@ -377,7 +376,6 @@ impl Swim {
         }
         if let Some(suspicion) = self.suspicions.get_mut(&peer) {
             suspicion.evidence = suspicion.evidence.or(evidence);
-            suspicion.unanswered.push(number);
         }
     }
 

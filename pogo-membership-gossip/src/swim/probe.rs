@@ -154,7 +154,7 @@ impl Swim {
                 let target = probe.target;
                 self.ask_others(now, number, target);
             } else if let Some(probe) = self.probes.open.remove(&number) {
-                self.probe_failed(now, number, &probe);
+                self.probe_failed(now, &probe);
             }
         }
     }
@@ -182,7 +182,7 @@ impl Swim {
         }
     }
 
-    fn probe_failed(&mut self, now: Timestamp, number: u64, probe: &Probe) {
+    fn probe_failed(&mut self, now: Timestamp, probe: &Probe) {
         // Helpers that are all silent say more about me than about the target.
         if probe.witnesses == 0 {
             self.awareness.worsen(probe.asked);
@@ -190,7 +190,7 @@ impl Swim {
         let held = self.peers.get(probe.target);
         if held.is_some_and(|held| held.refutation == probe.refutation && is_living(held.life)) {
             let (asked, witnesses) = (probe.asked, probe.witnesses);
-            self.suspect(now, probe.target, number, Evidence::Probe { asked, witnesses });
+            self.suspect(now, probe.target, Evidence::Probe { asked, witnesses });
         }
     }
 
@@ -217,7 +217,7 @@ impl Swim {
                 return true;
             }
             Body::PingReq { target, probe } if staying => self.relay(now, sender, target, probe),
-            Body::Ack { of, probe } => self.acknowledged(now, of, probe),
+            Body::Ack { of, probe } => self.acknowledged(of, probe),
             Body::Nack { probe } => self.nacked(sender, probe),
             Body::Ping { .. } | Body::PingReq { .. } | Body::Gossip => {}
         }
@@ -266,7 +266,7 @@ impl Swim {
     }
 
     /// A peer answered a probe, of ours or through us.
-    fn acknowledged(&mut self, now: Timestamp, of: PeerId, number: u64) {
+    fn acknowledged(&mut self, of: PeerId, number: u64) {
         if self.probes.open.get(&number).is_some_and(|probe| probe.target == of) {
             self.probes.open.remove(&number);
             self.awareness.improve();
@@ -275,13 +275,6 @@ impl Swim {
             && let Some(relay) = self.probes.relays.remove(&number)
         {
             self.send(relay.asker, Body::Ack { of, probe: relay.number }, false);
-        }
-        // A late answer is no refutation, but whoever gives it was not dead.
-        if let Some(suspicion) = self.suspicions.get_mut(&of)
-            && let Some(place) = suspicion.unanswered.iter().position(|probe| *probe == number)
-        {
-            suspicion.unanswered.swap_remove(place);
-            suspicion.since = suspicion.since.max(now);
         }
     }
 

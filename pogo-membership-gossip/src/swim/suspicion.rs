@@ -13,14 +13,12 @@ use crate::timing::Timing;
 /// One suspicion that this peer holds.
 #[derive(Debug, Clone)]
 pub(super) struct Suspicion {
-    /// When it began, later where the suspect gave a sign of life or this loop was late.
+    /// When it began, later where this loop stood still.
     pub(super) since: Timestamp,
     /// The counter at which the suspect is suspected. At another one this is no suspicion.
     pub(super) refutation: u64,
     /// What speaks for it.
     pub(super) evidence: Evidence,
-    /// Probes of the suspect whose late answer still counts; each counts once.
-    pub(super) unanswered: Vec<u64>,
 }
 
 /// What speaks for a suspicion.

@@ -129,6 +129,10 @@ fn dead_peer_is_told_so_when_it_probes() {
     let mut swim = alone();
     swim.proof_of_death(Timestamp::ZERO, peer(2));
     outputs(&mut swim);
+    // However long ago it was news.
+    for probe in 0..100 {
+        hear(&mut swim, 3, Body::Ping { to: peer(1), probe }, &[]);
+    }
     let said = hear(&mut swim, 2, Body::Ping { to: peer(1), probe: 8 }, &[]);
     let [SwimOutput::Datagram { packet, .. }] = said.as_slice() else { panic!("{said:?}") };
     assert_eq!(packet.body, Body::Ack { of: peer(1), probe: 8 });

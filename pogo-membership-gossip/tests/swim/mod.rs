@@ -3,6 +3,7 @@
 //! `POGO_SWIM_PEERS=300` (or 1000) runs the tests of large clusters at that size; a minute or two,
 //! better with `--release`.
 
+mod anything;
 mod detection;
 mod faults;
 mod identity;
