@@ -267,7 +267,7 @@ impl Swim {
             return None;
         }
         let gossip = self.round.due();
-        let suspicion = self.suspicions.values().map(|held| self.death(held)).min();
+        let suspicion = self.suspicions.values().map(|held| self.next_step(held)).min();
         let probes = (self.me.life != Life::Left).then(|| self.probes.due());
         let due = [gossip, suspicion, self.cut_off(), probes].into_iter().flatten().min();
         due.map(|due| due.max(now))
@@ -347,7 +347,7 @@ impl Swim {
         self.peers.hold(update, &mut self.rng);
         self.suspicions.remove(&update.peer);
         if update.life == Life::Suspect {
-            let suspicion = Suspicion { since: now, refutation: update.refutation, evidence };
+            let suspicion = Suspicion::new(now, update.refutation, evidence);
             self.suspicions.insert(update.peer, suspicion);
         }
         if !is_living(update.life) {
@@ -376,12 +376,14 @@ impl Swim {
         }
         if let Some(suspicion) = self.suspicions.get_mut(&peer) {
             suspicion.evidence = suspicion.evidence.or(evidence);
+            suspicion.checked = true;
         }
     }
 
-    /// When a suspicion is a death, as things stand.
-    fn death(&self, suspicion: &Suspicion) -> Timestamp {
-        suspicion.since + self.awareness.stretch(suspicion.evidence.patience(&self.timing))
+    /// When a suspicion goes one step on, as things stand: to a check where there was none, then to a
+    /// death.
+    fn next_step(&self, suspicion: &Suspicion) -> Timestamp {
+        suspicion.since + self.awareness.stretch(suspicion.patience(&self.timing))
     }
 
     /// When this peer is cut off from all: it suspects and has heard nothing from anybody since, for
@@ -402,14 +404,21 @@ impl Swim {
         let due: Vec<PeerId> = self
             .suspicions
             .iter()
-            .filter(|(_, suspicion)| self.death(suspicion) <= now)
+            .filter(|(_, suspicion)| self.next_step(suspicion) <= now)
             .map(|(peer, _)| *peer)
             .collect();
         for peer in due {
-            let Some(suspicion) = self.suspicions.remove(&peer) else { continue };
-            let held = self.peers.get(peer);
-            if held.is_some_and(|held| held.refutation == suspicion.refutation) {
+            let Some(suspicion) = self.suspicions.get_mut(&peer) else { continue };
+            let held = self.peers.get(peer).filter(|held| held.refutation == suspicion.refutation);
+            let Some(held) = held.copied() else {
+                self.suspicions.remove(&peer);
+                continue;
+            };
+            if suspicion.checked {
                 self.declare(now, peer);
+            } else {
+                suspicion.checked = true;
+                self.probe(now, held);
             }
         }
     }

@@ -19,6 +19,21 @@ pub(super) struct Suspicion {
     pub(super) refutation: u64,
     /// What speaks for it.
     pub(super) evidence: Evidence,
+    /// Whether there is nothing to do any more before it is a death.
+    pub(super) checked: bool,
+}
+
+impl Suspicion {
+    pub(super) fn new(now: Timestamp, refutation: u64, evidence: Evidence) -> Self {
+        Self { since: now, refutation, evidence, checked: evidence != Evidence::Hearsay }
+    }
+
+    /// How long until its next step. Whoever only heard of it asks the suspect before the end, since
+    /// the contradiction may have been lost.
+    pub(super) fn patience(&self, timing: &Timing) -> Duration {
+        let whole = self.evidence.patience(timing);
+        if self.checked { whole } else { whole.saturating_sub(timing.probe_timeout * 3 / 2) }
+    }
 }
 
 /// What speaks for a suspicion.
@@ -46,7 +61,7 @@ impl Evidence {
     }
 
     /// How long a suspicion on this evidence lasts.
-    pub(super) fn patience(self, timing: &Timing) -> Duration {
+    fn patience(self, timing: &Timing) -> Duration {
         let (shortest, longest) = (timing.suspicion, timing.longest_suspicion());
         let Self::Probe { asked, witnesses } = self else { return longest };
         if witnesses >= asked {
