@@ -9,10 +9,7 @@ use std::time::Duration;
 use pogo_core::{membership::MembershipError, time::Timestamp};
 
 use super::{DialError, Engine, Form, LinkId, Target, agenda::Timer, sessions::NAME};
-use crate::{
-    message::Message,
-    shared::{ScopedKey, SyncMessage},
-};
+use crate::{message::Message, shared::SyncMessage};
 
 /// A seed that rejects this peer is given this long to think better of it.
 const REJECTED: Duration = Duration::from_secs(2);
@@ -104,15 +101,10 @@ impl Engine {
         self.close_all();
     }
 
-    /// A page of the first copy has been merged.
-    pub(super) fn on_page(&mut self, link: LinkId, last: Option<ScopedKey>, more: bool) {
-        let Forming::Reading { link: reading, .. } = self.forming else { return };
-        if reading != link {
-            return;
-        }
-        match last.filter(|_| more) {
-            Some(last) => self.send(link, Message::Sync(SyncMessage::Pull(Some(last)))),
-            None => self.done(),
+    /// The last page of a copy has been merged.
+    pub(super) fn on_copied(&mut self, link: LinkId) {
+        if matches!(self.forming, Forming::Reading { link: reading, .. } if reading == link) {
+            self.done();
         }
     }
 

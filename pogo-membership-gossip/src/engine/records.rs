@@ -138,20 +138,16 @@ impl Engine {
     }
 
     fn on_sync(&mut self, peer: PeerId, link: LinkId, message: SyncMessage) {
-        let page = if let SyncMessage::Page { records, more } = &message {
-            Some((records.last().map(|(key, _)| key.clone()), *more))
-        } else {
-            None
-        };
-        let Step { replies, applied, gone, .. } = self.shared.sync(peer, message);
+        let is_page = matches!(message, SyncMessage::Page { .. });
+        let Step { replies, applied, gone, finished } = self.shared.sync(peer, message);
         for reply in replies {
             self.send(link, Message::Sync(reply));
         }
         self.tell_shared(&applied, None);
         self.tell_gone(gone);
         self.forward(link, &applied);
-        if let Some((last, more)) = page {
-            self.on_page(link, last, more);
+        if is_page && finished {
+            self.on_copied(link);
         }
     }
 

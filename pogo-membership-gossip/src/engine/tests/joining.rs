@@ -32,6 +32,20 @@ fn newcomer_sees_all_members_and_records_before_it_is_synced() {
 }
 
 #[test]
+fn newcomer_asks_for_each_page_of_its_copy_once() {
+    let mut net = Net::formed(1);
+    let value = "v".repeat(50_000);
+    for n in 0..60 {
+        net.ask(0, put(&format!("spec/{n:02}"), record(1, &value)));
+    }
+    net.hosts.push(Net::new(2).hosts.pop().unwrap());
+    net.join(1, "m1");
+    net.run(Duration::from_millis(100));
+    assert_eq!(records(&net, 1).len(), 60);
+    assert_eq!(net.pulls, 12, "pages of 5 records");
+}
+
+#[test]
 fn members_that_start_at_once_with_each_other_as_seeds_form_one_cluster() {
     let mut net = Net::new(5);
     for host in 0..5 {

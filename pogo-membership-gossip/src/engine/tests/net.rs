@@ -19,7 +19,7 @@ use pogo_core::{
 use super::super::{
     CallId, Config, DialError, Engine, Form, Input, LinkId, Output, SessionId, Target,
 };
-use crate::{peer::PeerId, timing::Timing};
+use crate::{message::Message, peer::PeerId, shared::SyncMessage, timing::Timing};
 
 const LATENCY: Duration = Duration::from_micros(200);
 /// What a link carried into a cut comes out this long after the end of it.
@@ -56,6 +56,8 @@ pub(super) struct Net {
     ends: BTreeMap<LinkId, (usize, LinkId)>,
     cuts: BTreeSet<(usize, usize)>,
     held: Vec<(usize, usize, LinkId, Input)>,
+    /// How many pages of a copy were asked for.
+    pub(super) pulls: usize,
     last: u64,
 }
 
@@ -109,6 +111,7 @@ impl Net {
             ends: BTreeMap::new(),
             cuts: BTreeSet::new(),
             held: Vec::new(),
+            pulls: 0,
             last: 0,
         }
     }
@@ -280,6 +283,7 @@ impl Net {
                 self.queue.insert((at, number), Happening::Dial(host, start, target));
             }
             Output::Send { link, message } => {
+                self.pulls += usize::from(matches!(message, Message::Sync(SyncMessage::Pull(_))));
                 let Some((_, other)) = self.ends.get(&link).copied() else { return };
                 let Some((to, _)) = self.ends.get(&other).copied() else { return };
                 let input = Input::Received { link: other, message };
