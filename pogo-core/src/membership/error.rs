@@ -30,6 +30,14 @@ pub enum MembershipError {
         /// What was seen, without secrets.
         reason: String,
     },
+    /// It cannot work as it is set up. Nothing was changed; never retried.
+    #[error("{backend} cannot work like this: {reason}")]
+    Misconfigured {
+        /// The backend's name.
+        backend: &'static str,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
     /// A record is above the backend's limit. Nothing was changed; never retried.
     #[error("record of {len} bytes is above the limit of {max} bytes")]
     TooLarge {

@@ -57,6 +57,22 @@ pub enum BackendError {
         /// The schemes that are known.
         known: String,
     },
+    /// The scheme is known, and its backend is not part of this build.
+    #[error("{scheme} is not part of this build: build with the feature `{feature}`")]
+    NotBuiltIn {
+        /// The scheme.
+        scheme: String,
+        /// The feature of `pogo` that adds it.
+        feature: &'static str,
+    },
+    /// A part of the URL is not acceptable; the message shows no secret.
+    #[error("{scheme}: {reason}")]
+    Setting {
+        /// The scheme.
+        scheme: String,
+        /// What is wrong with which, and what to do.
+        reason: String,
+    },
     /// A parameter is unknown.
     #[error("{scheme} has no parameter {parameter:?}; known are: {known}")]
     UnknownParameter {

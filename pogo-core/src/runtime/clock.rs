@@ -1,4 +1,4 @@
-//! The only place of the core that reads clocks.
+//! The only place of the core that reads clocks; backends with clocks of their own use it too.
 //!
 //! Deadlines must run through suspend (R16): on Linux the monotonic side is `CLOCK_BOOTTIME`,
 //! elsewhere the standard library's clock.
@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use crate::time::{Clock, Now, Timestamp, WallTime};
 
-/// Time since the driver started, and wall time.
+/// The machine's clocks: time since [`start_now`](Self::start_now), and wall time.
 #[derive(Debug)]
-pub(super) struct SystemClock {
+pub struct SystemClock {
     start: Reading,
 }
 
 impl SystemClock {
-    pub(super) fn start_now() -> Self {
+    /// A clock whose monotonic side is zero now.
+    pub fn start_now() -> Self {
         Self { start: read() }
     }
 }

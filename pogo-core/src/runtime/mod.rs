@@ -36,6 +36,7 @@ pub use self::{
     backend::{Backend, BackendError, Backends, MemoryOnly, Naming},
     builder::Builder,
     child::{Child, ChildError, Exit},
+    clock::SystemClock,
     context::{ChildContext, HandOverError, StateError},
     error::{StartError, Stopped, WaitError},
     events::{ChildWatch, EventItem, Events, Snapshot},
