@@ -2,4 +2,6 @@
 
 #![cfg(test)]
 
+#[cfg(feature = "sockets")]
+mod sockets;
 mod swim;

@@ -28,6 +28,10 @@ pub use pogo_core::{
 
 pub use self::backends::AllBackends;
 
+/// Native gossip: its settings for code, its keys, what goes over its sockets.
+#[cfg(feature = "gossip")]
+pub use pogo_membership_gossip as gossip;
+
 /// A member of a cluster that keeps children running; its backend is named by URL.
 pub type Supervisor = pogo_core::runtime::Supervisor<AllBackends>;
 
