@@ -40,11 +40,8 @@ use crate::{
     owned::OwnedStore,
     peer::{Life, PeerId, Update},
     shared::SharedStore,
-    swim::{Swim, SwimOutput, Via},
+    swim::{FULL_MESH, Swim, SwimOutput, Via},
 };
-
-/// Up to this many peers everybody has a link to everybody; above, each to a few.
-pub(crate) const MESH: usize = 50;
 
 /// The state machine of one peer.
 #[derive(Debug)]
@@ -225,7 +222,7 @@ impl Engine {
 
     /// Whether everybody has a link to everybody.
     fn is_mesh(&self) -> bool {
-        self.alive().count() < MESH
+        self.alive().count() < FULL_MESH
     }
 
     fn emit(&mut self, output: Output) {

@@ -8,7 +8,7 @@ use super::{Engine, LinkId, agenda::Timer};
 use crate::{
     message::Message,
     owned::{Applied, Delta, Progress},
-    peer::PeerId,
+    peer::{Life, PeerId},
     shared::{Merged, ScopedKey, Step, SyncMessage, is_legal, record_bytes},
     swim::Via,
 };
@@ -175,7 +175,9 @@ impl Engine {
     /// Drops tombstones that nobody needs any more (R19).
     pub(super) fn collect(&mut self) {
         self.agenda.arm(Timer::Collect, self.now.mono + COLLECT_INTERVAL);
-        let known: Vec<PeerId> = self.swim.peers().map(|it| it.peer).collect();
+        // Who has left never returns under its id.
+        let known = self.swim.peers().filter(|it| it.life != Life::Left);
+        let known: Vec<PeerId> = known.map(|it| it.peer).collect();
         let gone = self.shared.collect(self.now.wall, &known);
         self.tell_gone(gone);
     }
