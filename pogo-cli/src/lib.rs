@@ -2,6 +2,7 @@
 //! of each run when it began and ended.
 
 pub mod agent;
+pub mod client;
 pub mod clock;
 pub mod demo;
 pub mod fleet;

@@ -5,6 +5,7 @@ use std::{error::Error, future::Future, io::Write, process::ExitCode, time::Dura
 use clap::{Parser, Subcommand};
 use pogo_cli::{
     agent::{self, AgentArgs, Departure},
+    client::{self, Answered, ClientCommand},
     demo::{self, DemoArgs, Verdict},
     kinds::command::{GuardArgs, become_program},
 };
@@ -21,6 +22,8 @@ struct Pogo {
 enum Command {
     Agent(AgentArgs),
     Demo(DemoArgs),
+    #[command(flatten)]
+    Client(ClientCommand),
     /// Becomes a program that ends with the agent; for the agent's own use
     #[command(hide = true)]
     BecomeProgram(GuardArgs),
@@ -44,6 +47,12 @@ fn main() -> ExitCode {
         Command::Demo(args) => match run(demo::run(args)) {
             Ok(Verdict::Kept) => ExitCode::SUCCESS,
             Ok(Verdict::Broken) => ExitCode::FAILURE,
+            Err(error) => refuse(&error, error.is_usage()),
+        },
+        Command::Client(command) => match run(client::run(command)) {
+            Ok(Answered::Done) => ExitCode::SUCCESS,
+            Ok(Answered::LeftChildrenBehind) => ExitCode::from(LEFT_BEHIND),
+            Ok(_) => ExitCode::FAILURE,
             Err(error) => refuse(&error, error.is_usage()),
         },
         Command::BecomeProgram(guard) => {

@@ -33,8 +33,9 @@ enum Told<'a> {
 }
 
 pub(super) async fn stream(State(api): State<Api>) -> Result<impl IntoResponse, ApiError> {
+    // It ends with the supervisor, after the last that there is to tell.
     let events = api.supervisor()?.events().into_stream();
-    let sent = events.map(|item| Ok::<_, Infallible>(to_sent(&item))).take_until(api.closing());
+    let sent = events.map(|item| Ok::<_, Infallible>(to_sent(&item)));
     Ok(Sse::new(sent).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 

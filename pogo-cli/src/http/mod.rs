@@ -107,12 +107,6 @@ impl Api {
     fn supervisor(&self) -> Result<&Supervisor, ApiError> {
         self.inner.supervisor.get().ok_or_else(ApiError::joining)
     }
-
-    /// Resolves when the server closes.
-    fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut closing = self.inner.closing.subscribe();
-        async move { server::closed(&mut closing).await }
-    }
 }
 
 /// What the interface offers, for people who look with a browser.

@@ -8,7 +8,7 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE, request::Parts},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::HeaderMap;
+use hyper::{HeaderMap, body::Body as _};
 use pogo::{ChildId, MemberName};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -71,6 +71,14 @@ pub(super) async fn read_json<T: DeserializeOwned>(
         let error = "the body must be JSON: send it with `Content-Type: application/json`";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", error));
     }
+    let too_large = || {
+        let error = format!("the body is above {MAX_BODY_BYTES} bytes: send it in parts");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error)
+    };
+    // What says so beforehand need not be read.
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
     let body = timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
     let body = body.map_err(|_elapsed| {
         let error = format!("the body did not arrive within {BODY_TIMEOUT:?}");
@@ -78,8 +86,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     })?;
     let body = body.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            let error = format!("the body is above {MAX_BODY_BYTES} bytes: send it in parts");
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error)
+            too_large()
         } else {
             ApiError::bad_request("bad_body", format!("the body did not arrive: {error}"))
         }

@@ -94,7 +94,7 @@ async fn converse(stream: TcpStream, router: Router, mut closing: watch::Receive
 }
 
 /// Resolves when the server closes.
-pub(super) async fn closed(closing: &mut watch::Receiver<bool>) {
+async fn closed(closing: &mut watch::Receiver<bool>) {
     // A server that is gone has closed, too.
     drop(closing.wait_for(|closing| *closing).await);
 }

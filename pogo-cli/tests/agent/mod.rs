@@ -1,5 +1,9 @@
-//! `pogo agent` as a process.
+//! `pogo agent` as a process, and the commands that ask it.
 
+mod client;
+#[cfg(unix)]
+mod command;
 mod http;
 mod life;
 mod process;
+mod settings;

@@ -99,6 +99,16 @@ impl Agent {
         Answer { status, body: body.to_owned() }
     }
 
+    /// The server-sent events of a path.
+    pub(crate) fn open(&self, path: &str) -> impl Iterator<Item = Value> + use<> {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(WITHIN)).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        stream.write_all(head.as_bytes()).unwrap();
+        let lines = BufReader::new(stream).lines().map_while(Result::ok);
+        lines.filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+    }
+
     /// Starts a child with the rest of its spec, and waits until it runs.
     pub(crate) fn run_child(&self, id: &str, spec: &Value) {
         let path = format!("/v1/children/{id}");
