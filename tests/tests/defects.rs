@@ -1,5 +1,7 @@
 //! What running Pogo 0.3.1 showed to be broken there, and must not be here: D1 to D8.
 
+#![expect(clippy::cognitive_complexity, reason = "a scenario reads best from top to bottom")]
+
 use std::time::{Duration, Instant};
 
 use pogo::{
@@ -9,13 +11,26 @@ use pogo::{
 use tokio::time::timeout;
 
 use crate::cluster::{
-    Cluster, Order, WITHIN, accepted, all_meet, eventually, holder, listen, members_of, next,
-    of_kind, owned_by, owner_among, running, seen, started, steadies, steady, steady_with,
+    Cluster, On, Order, WITHIN, accepted, all_meet, eventually, holder, listen, members_of, next,
+    of_kind, on_every_backend, owned_by, owner_among, running, seen, started, steadies, steady,
+    steady_with,
 };
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d1_terminate_then_start_of_one_id_ends_running() {
-    let cluster = Cluster::new("d1");
+on_every_backend! {
+    d1_terminate_then_start_of_one_id_ends_running,
+    d2_same_id_with_other_args_is_a_conflict_and_never_runs_with_them,
+    d3_normal_end_of_a_transient_child_is_final,
+    d4_temporary_child_that_ended_starts_nowhere_else_when_its_member_goes,
+    d5_child_that_crashes_in_a_loop_harms_no_sibling,
+    d6_failing_start_backs_off_and_ends_in_quarantine_that_every_member_shows,
+    d7_planned_moves_never_overlap,
+    d8_drain_hands_every_child_over_and_loses_none,
+    d8_children_of_a_member_that_shuts_down_run_elsewhere_at_once,
+    d8_joins_in_quick_succession_leave_no_child_waiting,
+}
+
+async fn d1_terminate_then_start_of_one_id_ends_running(on: On) {
+    let cluster = Cluster::on(on, "d1");
     let members = cluster.members(["a", "b"]).await;
     let spec = steady("gateway");
     accepted(&members[0], [spec.clone()]).await;
@@ -33,9 +48,8 @@ async fn d1_terminate_then_start_of_one_id_ends_running() {
     cluster.ledger.assert_no_overlap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d2_same_id_with_other_args_is_a_conflict_and_never_runs_with_them() {
-    let cluster = Cluster::new("d2");
+async fn d2_same_id_with_other_args_is_a_conflict_and_never_runs_with_them(on: On) {
+    let cluster = Cluster::on(on, "d2");
     let names = ["a", "b", "c"];
     let mut members = Vec::from(cluster.mortals(names).await);
     let spec = steady_with("x", 1);
@@ -71,8 +85,8 @@ async fn d2_same_id_with_other_args_is_a_conflict_and_never_runs_with_them() {
 
 /// Ends the one run of a child and checks that no member ever starts it again, the holder's death
 /// included.
-async fn end_is_final(test: &str, restart: Restart, order: Order, dies: bool) {
-    let cluster = Cluster::new(test);
+async fn end_is_final(on: On, test: &str, restart: Restart, order: Order, dies: bool) {
+    let cluster = Cluster::on(on, test);
     let names = ["a", "b"];
     // Full passes come often, as every tick was what started it again.
     let builder = |name| cluster.builder(name).sync_interval(Duration::from_millis(50));
@@ -119,22 +133,19 @@ async fn stays_ended(
     assert_eq!(cluster.ledger.of(&ended.id).len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d3_normal_end_of_a_transient_child_is_final() {
-    end_is_final("d3-shutdown", Restart::Transient, Order::Finish, false).await;
-    end_is_final("d3-crash", Restart::Transient, Order::Finish, true).await;
+async fn d3_normal_end_of_a_transient_child_is_final(on: On) {
+    end_is_final(on, "d3-shutdown", Restart::Transient, Order::Finish, false).await;
+    end_is_final(on, "d3-crash", Restart::Transient, Order::Finish, true).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d4_temporary_child_that_ended_starts_nowhere_else_when_its_member_goes() {
-    end_is_final("d4-shutdown", Restart::Temporary, Order::Finish, false).await;
-    end_is_final("d4-crash", Restart::Temporary, Order::Finish, true).await;
-    end_is_final("d4-panic", Restart::Temporary, Order::Panic, true).await;
+async fn d4_temporary_child_that_ended_starts_nowhere_else_when_its_member_goes(on: On) {
+    end_is_final(on, "d4-shutdown", Restart::Temporary, Order::Finish, false).await;
+    end_is_final(on, "d4-crash", Restart::Temporary, Order::Finish, true).await;
+    end_is_final(on, "d4-panic", Restart::Temporary, Order::Panic, true).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d5_child_that_crashes_in_a_loop_harms_no_sibling() {
-    let cluster = Cluster::new("d5");
+async fn d5_child_that_crashes_in_a_loop_harms_no_sibling(on: On) {
+    let cluster = Cluster::on(on, "d5");
     let builder = cluster
         .builder("a")
         .kind_fn("crasher", |(): (), _cx: ChildContext| async move { panic!("again") });
@@ -165,9 +176,8 @@ async fn d5_child_that_crashes_in_a_loop_harms_no_sibling() {
     running(&a, &another.id).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d6_failing_start_backs_off_and_ends_in_quarantine_that_every_member_shows() {
-    let cluster = Cluster::new("d6");
+async fn d6_failing_start_backs_off_and_ends_in_quarantine_that_every_member_shows(on: On) {
+    let cluster = Cluster::on(on, "d6");
     let builder = |name| {
         let ledger = cluster.ledger.clone();
         let kind = move |(): (), cx: ChildContext| {
@@ -226,9 +236,8 @@ async fn d6_failing_start_backs_off_and_ends_in_quarantine_that_every_member_sho
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d7_planned_moves_never_overlap() {
-    let cluster = Cluster::new("d7");
+async fn d7_planned_moves_never_overlap(on: On) {
+    let cluster = Cluster::on(on, "d7");
     let [a, b] = cluster.members(["a", "b"]).await;
     let (specs, ids) = steadies("c", 96);
     accepted(&a, specs).await;
@@ -258,9 +267,8 @@ fn share(ids: &[ChildId], member: &str, members: &[&str]) -> usize {
     ids.iter().filter(|id| owner_among(id, members) == member).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d8_drain_hands_every_child_over_and_loses_none() {
-    let cluster = Cluster::new("d8");
+async fn d8_drain_hands_every_child_over_and_loses_none(on: On) {
+    let cluster = Cluster::on(on, "d8");
     let [a, b, c] = cluster.members(["a", "b", "c"]).await;
     let (specs, ids) = steadies("c", 96);
     accepted(&a, specs).await;
@@ -287,9 +295,8 @@ async fn d8_drain_hands_every_child_over_and_loses_none() {
     assert_eq!(cluster.ledger.all().len() - ids.len(), moved, "each moved once, no other did");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d8_children_of_a_member_that_shuts_down_run_elsewhere_at_once() {
-    let cluster = Cluster::new("d8-shutdown");
+async fn d8_children_of_a_member_that_shuts_down_run_elsewhere_at_once(on: On) {
+    let cluster = Cluster::on(on, "d8-shutdown");
     let [a, b] = cluster.members(["a", "b"]).await;
     let (specs, ids) = steadies("c", 96);
     accepted(&b, specs).await;
@@ -313,11 +320,10 @@ async fn d8_children_of_a_member_that_shuts_down_run_elsewhere_at_once() {
     assert_eq!(exits, share(&ids, "b", &["a", "b"]));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d8_joins_in_quick_succession_leave_no_child_waiting() {
+async fn d8_joins_in_quick_succession_leave_no_child_waiting(on: On) {
     // A child is given to the first joiner while the second, which owns it by then, comes in.
     for _ in 0..5 {
-        let cluster = Cluster::new("d8-joins");
+        let cluster = Cluster::on(on, "d8-joins");
         let a = cluster.member("a").await;
         let (specs, ids) = steadies("c", 96);
         accepted(&a, specs).await;

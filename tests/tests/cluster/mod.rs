@@ -1,7 +1,9 @@
-//! Several supervisors of one process on `memory://`, driven through the public API alone.
+//! Several supervisors of one process, on `memory://` or on gossip over loopback, driven through the
+//! public API alone.
 
 mod crash;
 mod ledger;
+mod place;
 mod stream;
 mod wait;
 
@@ -12,6 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -25,9 +28,13 @@ use pogo_core::{
 };
 use tokio::{runtime, task::spawn_blocking, time::timeout};
 
-use self::crash::{Line, Through};
+use self::{
+    crash::{Line, Through},
+    place::Place,
+};
 pub(crate) use self::{
     ledger::{Ledger, Order},
+    place::{On, on_every_backend},
     stream::{listen, next},
     wait::{WITHIN, eventually},
 };
@@ -39,27 +46,32 @@ const SCOPE: &str = "tests";
 #[derive(Debug, Clone)]
 pub(crate) struct Cluster {
     name: String,
-    backend: MemoryBackend,
+    place: Place,
     pub(crate) ledger: Ledger,
 }
 
 impl Cluster {
-    /// A cluster that nobody has used before.
+    /// A cluster on `memory://` that nobody has used before.
     pub(crate) fn new(test: &str) -> Self {
+        Self::on(On::Memory, test)
+    }
+
+    /// A cluster that nobody has used before.
+    pub(crate) fn on(on: On, test: &str) -> Self {
         static USED: AtomicUsize = AtomicUsize::new(0);
         let name = format!("{test}-{}", USED.fetch_add(1, Ordering::Relaxed));
-        Self { name, backend: MemoryBackend::shared(), ledger: Ledger::default() }
+        Self { name, place: Place::new(on), ledger: Ledger::default() }
     }
 
     /// A cluster whose [`mortal`](Self::mortal) members are on a backend of its own, with other
     /// promises than that behind the URL.
     pub(crate) fn with_config(test: &str, config: HubConfig) -> Self {
-        Self { backend: MemoryBackend::with_config(config), ..Self::new(test) }
+        Self { place: Place::Memory(MemoryBackend::with_config(config)), ..Self::new(test) }
     }
 
     /// Points a member at this cluster's backend itself, past the URL.
     pub(crate) fn directly(&self, builder: Builder) -> Builder {
-        builder.cluster(&self.name).membership(Arc::new(self.backend.clone()))
+        builder.cluster(&self.name).membership(self.place.membership())
     }
 
     pub(crate) fn url(&self) -> String {
@@ -69,16 +81,20 @@ impl Cluster {
     /// Ends a member's session against its will.
     pub(crate) fn evict(&self, member: &str) {
         let cluster = self.name.parse().expect("a cluster name");
-        let faults = self.backend.faults(&cluster, &SCOPE.parse().expect("a scope"));
+        let Place::Memory(backend) = &self.place else { panic!("gossip evicts nobody") };
+        let faults = backend.faults(&cluster, &SCOPE.parse().expect("a scope"));
         faults.evict(&member.parse().expect("a name"));
     }
 
     /// A member's settings: it offers [`Steady`].
     pub(crate) fn builder(&self, member: &str) -> Builder {
-        Supervisor::builder(SCOPE)
-            .backend(self.url())
-            .name(member)
-            .kind(Steady { ledger: self.ledger.clone() })
+        let builder =
+            Supervisor::builder(SCOPE).name(member).kind(Steady { ledger: self.ledger.clone() });
+        match &self.place {
+            Place::Memory(_) => builder.backend(self.url()),
+            // Seeds that are gone for good are not waited for as long as an operator would.
+            Place::Gossip(_) => self.directly(builder).join_timeout(Duration::from_secs(2)),
+        }
     }
 
     /// A member with default settings that takes part.
@@ -106,7 +122,7 @@ impl Cluster {
             .enable_all()
             .build()
             .expect("a runtime for the children");
-        let line = Line::new(Arc::new(self.backend.clone()));
+        let line = Line::new(self.place.membership());
         let builder = builder.cluster(&self.name).membership(Arc::new(Through(Arc::clone(&line))));
         let supervisor = runtime.spawn(started(builder)).await.expect("a start that returns");
         Mortal { supervisor, line, runtime: Some(runtime) }

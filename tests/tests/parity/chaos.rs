@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use pogo::{Batch, ChildId, ChildSpec, Started, Supervisor, Terminated};
 
 use crate::cluster::{
-    Cluster, Mortal, WITHIN, eventually, members_of, running, steady, steady_with,
+    Cluster, Mortal, On, WITHIN, eventually, members_of, running, steady, steady_with,
 };
 
 /// What the cluster is to look like, and whom to ask.
@@ -66,9 +66,10 @@ async fn stop(members: Vec<Mortal>) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t08_chaos_ends_with_every_wanted_child_running_once_and_nothing_left_over() {
-    let cluster = Cluster::new("t08");
+pub(super) async fn t08_chaos_ends_with_every_wanted_child_running_once_and_nothing_left_over(
+    on: On,
+) {
+    let cluster = Cluster::on(on, "t08");
     let mut chaos = Chaos { cluster, members: BTreeMap::new(), wanted: BTreeSet::new() };
     chaos.join(0..10).await;
     chaos.start(0..60).await;

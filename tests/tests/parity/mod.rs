@@ -2,6 +2,8 @@
 //!
 //! The simulator runs T8 under many seeds; here each runs once on real threads and a real clock.
 
+#![expect(clippy::cognitive_complexity, reason = "a scenario reads best from top to bottom")]
+
 mod chaos;
 
 use std::collections::BTreeSet;
@@ -13,10 +15,25 @@ use pogo::{
 };
 use serde_json::json;
 
+use self::chaos::t08_chaos_ends_with_every_wanted_child_running_once_and_nothing_left_over;
 use crate::cluster::{
-    Cluster, Order, WITHIN, accepted, all_meet, eventually, holder, members_of, of_kind, owned_by,
-    running, seen, started, steadies, steady,
+    Cluster, On, Order, WITHIN, accepted, all_meet, eventually, holder, members_of, of_kind,
+    on_every_backend, owned_by, running, seen, started, steadies, steady,
 };
+
+on_every_backend! {
+    t01_same_spec_asked_on_two_members_runs_once_at_the_same_place,
+    t02_either_member_terminates_a_child_of_the_other_and_the_rest_stay,
+    t03_killed_child_restarts_where_it_was_and_every_member_lists_the_new_instance,
+    t04_joiner_takes_one_of_two_children_and_its_shutdown_gives_it_back,
+    t05_child_of_a_member_that_stops_or_dies_runs_on_exactly_one_survivor,
+    t06_initial_children_listed_by_three_members_each_run_once_and_spread,
+    t07_supervisor_killed_and_started_again_has_its_initial_children_back,
+    t08_chaos_ends_with_every_wanted_child_running_once_and_nothing_left_over,
+    t09_local_listing_shows_exactly_the_members_own_children,
+    t10_global_listing_is_equal_on_both_members_and_each_child_answers_with_its_own_id,
+    t11_child_whose_start_always_fails_stops_neither_later_children_nor_its_supervisor,
+}
 
 async fn listing(member: &Supervisor, listing: Listing) -> Vec<ChildInfo> {
     member.which_children(listing).await.expect("a listing")
@@ -26,11 +43,10 @@ fn ids_of(children: &[ChildInfo]) -> BTreeSet<ChildId> {
     children.iter().map(|child| child.id.clone()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t01_same_spec_asked_on_two_members_runs_once_at_the_same_place() {
+async fn t01_same_spec_asked_on_two_members_runs_once_at_the_same_place(on: On) {
     let mut places = BTreeSet::new();
     for _ in 0..5 {
-        let cluster = Cluster::new("t01");
+        let cluster = Cluster::on(on, "t01");
         let [a, b] = cluster.members(["a", "b"]).await;
         let spec = steady("gateway");
         let (asked_a, asked_b) =
@@ -46,9 +62,8 @@ async fn t01_same_spec_asked_on_two_members_runs_once_at_the_same_place() {
     assert_eq!(places.len(), 1, "one place in every run: {places:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t02_either_member_terminates_a_child_of_the_other_and_the_rest_stay() {
-    let cluster = Cluster::new("t02");
+async fn t02_either_member_terminates_a_child_of_the_other_and_the_rest_stay(on: On) {
+    let cluster = Cluster::on(on, "t02");
     let [a, b] = cluster.members(["a", "b"]).await;
     let asked_on_a = owned_by("a", &["a", "b"], 1).remove(0);
     let mut of_b = owned_by("b", &["a", "b"], 2);
@@ -71,9 +86,8 @@ async fn t02_either_member_terminates_a_child_of_the_other_and_the_rest_stay() {
     assert_eq!(still.began, stayed.began, "the third was not touched");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t03_killed_child_restarts_where_it_was_and_every_member_lists_the_new_instance() {
-    let cluster = Cluster::new("t03");
+async fn t03_killed_child_restarts_where_it_was_and_every_member_lists_the_new_instance(on: On) {
+    let cluster = Cluster::on(on, "t03");
     let [a, b] = cluster.members(["a", "b"]).await;
     let spec = steady("gateway");
     accepted(&a, [spec.clone()]).await;
@@ -96,9 +110,8 @@ async fn t03_killed_child_restarts_where_it_was_and_every_member_lists_the_new_i
     cluster.ledger.assert_no_overlap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t04_joiner_takes_one_of_two_children_and_its_shutdown_gives_it_back() {
-    let cluster = Cluster::new("t04");
+async fn t04_joiner_takes_one_of_two_children_and_its_shutdown_gives_it_back(on: On) {
+    let cluster = Cluster::on(on, "t04");
     let a = cluster.member("a").await;
     let stays = owned_by("a", &["a", "b"], 1).remove(0);
     let moves = owned_by("b", &["a", "b"], 1).remove(0);
@@ -129,10 +142,9 @@ async fn t04_joiner_takes_one_of_two_children_and_its_shutdown_gives_it_back() {
     cluster.ledger.assert_no_overlap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t05_child_of_a_member_that_stops_or_dies_runs_on_exactly_one_survivor() {
+async fn t05_child_of_a_member_that_stops_or_dies_runs_on_exactly_one_survivor(on: On) {
     for dies in [false, true] {
-        let cluster = Cluster::new("t05");
+        let cluster = Cluster::on(on, "t05");
         let names = ["a", "b", "c"];
         let mut members = Vec::from(cluster.mortals(names).await);
         let spec = steady("gateway");
@@ -149,9 +161,8 @@ async fn t05_child_of_a_member_that_stops_or_dies_runs_on_exactly_one_survivor()
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t06_initial_children_listed_by_three_members_each_run_once_and_spread() {
-    let cluster = Cluster::new("t06");
+async fn t06_initial_children_listed_by_three_members_each_run_once_and_spread(on: On) {
+    let cluster = Cluster::on(on, "t06");
     let names = ["a", "b", "c"];
     // As plain data and as a typed child: both forms of a spec.
     let specs: Vec<ChildSpec> = names
@@ -176,9 +187,8 @@ async fn t06_initial_children_listed_by_three_members_each_run_once_and_spread()
     assert_eq!(places, BTreeSet::from(names));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t07_supervisor_killed_and_started_again_has_its_initial_children_back() {
-    let cluster = Cluster::new("t07");
+async fn t07_supervisor_killed_and_started_again_has_its_initial_children_back(on: On) {
+    let cluster = Cluster::on(on, "t07");
     let (specs, ids) = steadies("c", 3);
     for round in 1..=3 {
         let builder = cluster.builder("a").children(specs.clone());
@@ -192,9 +202,8 @@ async fn t07_supervisor_killed_and_started_again_has_its_initial_children_back()
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t09_local_listing_shows_exactly_the_members_own_children() {
-    let cluster = Cluster::new("t09");
+async fn t09_local_listing_shows_exactly_the_members_own_children(on: On) {
+    let cluster = Cluster::on(on, "t09");
     let [a, b] = cluster.members(["a", "b"]).await;
     let (specs, ids) = steadies("c", 20);
     accepted(&a, specs).await;
@@ -209,9 +218,10 @@ async fn t09_local_listing_shows_exactly_the_members_own_children() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t10_global_listing_is_equal_on_both_members_and_each_child_answers_with_its_own_id() {
-    let cluster = Cluster::new("t10");
+async fn t10_global_listing_is_equal_on_both_members_and_each_child_answers_with_its_own_id(
+    on: On,
+) {
+    let cluster = Cluster::on(on, "t10");
     let [a, b] = cluster.members(["a", "b"]).await;
     let (specs, ids) = steadies("c", 20);
     accepted(&b, specs).await;
@@ -227,9 +237,10 @@ async fn t10_global_listing_is_equal_on_both_members_and_each_child_answers_with
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t11_child_whose_start_always_fails_stops_neither_later_children_nor_its_supervisor() {
-    let cluster = Cluster::new("t11");
+async fn t11_child_whose_start_always_fails_stops_neither_later_children_nor_its_supervisor(
+    on: On,
+) {
+    let cluster = Cluster::on(on, "t11");
     let broken = |(): (), _: ChildContext| async { Err("no start".into()) };
     let builder = cluster.builder("a").kind_fn("broken", broken);
     let a = started(builder).await;
