@@ -68,6 +68,8 @@ enum What {
 pub(super) struct Writes {
     open: BTreeMap<u64, Write>,
     last: u64,
+    /// Up to which number each peer has acknowledged this one's own records.
+    acked: BTreeMap<PeerId, u64>,
 }
 
 impl Engine {
@@ -144,10 +146,14 @@ impl Engine {
     /// Answers at once where nobody has to acknowledge; else names the write that waits.
     fn await_acks(&mut self, waiter: Waiter, what: What) -> Option<u64> {
         let mut missing = self.askable();
-        if let What::Shared { records, .. } = &what
-            && records.is_empty()
-        {
-            missing.clear();
+        match &what {
+            What::Shared { records, .. } if records.is_empty() => missing.clear(),
+            What::Shared { .. } => {}
+            // What changes nothing is not sent again, so nobody would acknowledge it again.
+            What::Owned(at) => {
+                let acked = &self.writes.acked;
+                missing.retain(|peer| acked.get(peer).is_none_or(|acked| acked < at));
+            }
         }
         let write = Write { waiter, what, began: self.now.mono, missing, is_acked: false };
         if write.missing.is_empty() {
@@ -185,6 +191,8 @@ impl Engine {
 
     /// A peer has this one's own records up to a number.
     pub(super) fn on_owned_ack(&mut self, peer: PeerId, at: u64) {
+        let acked = self.writes.acked.entry(peer).or_default();
+        *acked = at.max(*acked);
         let is_known = |it: &Write| matches!(it.what, What::Owned(number) if number <= at);
         let known = self.writes.open.iter().filter(|(_, it)| is_known(it));
         let known: Vec<u64> = known.map(|(id, _)| *id).collect();
@@ -204,6 +212,7 @@ impl Engine {
 
     /// A peer is dead or has left: nothing waits for it.
     pub(super) fn forget_writes_of(&mut self, peer: PeerId) {
+        self.writes.acked.remove(&peer);
         let waiting = self.writes.open.iter_mut();
         let waiting = waiting.filter_map(|(id, it)| it.missing.remove(&peer).then_some(*id));
         let waiting: Vec<u64> = waiting.collect();

@@ -49,6 +49,18 @@ fn one_silent_peer_of_several_holds_a_write_up_for_a_tenth_of_a_second() {
     assert_eq!(took, Duration::from_millis(100));
 }
 
+/// Nothing goes out for it, so nobody acknowledges it; it waited for that until it had to be
+/// called ambiguous (simulation, crash-each, seed 2).
+#[test]
+fn report_that_changes_nothing_is_answered_at_once() {
+    let mut net = Net::formed(3);
+    let (took, _) = net.ask(0, publish("report/a", Some("v")));
+    assert!(took > Duration::ZERO);
+    let (took, answer) = net.ask(0, publish("report/a", Some("v")));
+    assert!(matches!(answer, Answer::Done), "{answer:?}");
+    assert_eq!(took, Duration::ZERO);
+}
+
 #[test]
 fn write_that_the_only_other_peer_does_not_answer_waits_until_that_is_dead() {
     let mut net = Net::formed(2);
