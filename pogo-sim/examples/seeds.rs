@@ -1,7 +1,9 @@
 //! Runs seeds of a scenario, or one plan from a file, and says what broke and how to repeat it.
 //!
-//! `cargo run --release -p pogo-sim --example seeds -- --scenario chaos --seeds 0..1000 [--jobs N]`
-//! `cargo run --release -p pogo-sim --example seeds -- --scenario chaos --print SEED`
+//! `cargo run --release -p pogo-sim --example seeds -- --scenario chaos --seeds 0..1000
+//! [--backend hub|gossip] [--jobs N]`
+//! `cargo run --release -p pogo-sim --example seeds -- --scenario chaos --print SEED
+//! [--backend hub|gossip]`
 //! `cargo run --release -p pogo-sim --example seeds -- --plan FILE [--trace CHILD]`
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
@@ -11,7 +13,7 @@ use std::{
 };
 
 use pogo_sim::{
-    plan::Plan,
+    plan::{BackendKind, Plan},
     runner::{Failure, run_seeds},
     scenario::{self, Scenario},
     world::run_plan,
@@ -21,6 +23,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 struct Args {
     scenarios: Vec<&'static Scenario>,
+    backend: BackendKind,
     seeds: Range<u64>,
     jobs: NonZeroUsize,
     plan: Option<String>,
@@ -31,7 +34,7 @@ struct Args {
 fn main() -> Result<ExitCode> {
     let args = read_args()?;
     if let (Some(seed), Some(scenario)) = (args.print, args.scenarios.first()) {
-        print!("{}", (scenario.plan)(seed));
+        print!("{}", scenario.plan_on(args.backend, seed));
         return Ok(ExitCode::SUCCESS);
     }
     let failures = match &args.plan {
@@ -46,8 +49,15 @@ fn main() -> Result<ExitCode> {
 
 fn read_args() -> Result<Args> {
     let jobs = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let mut args =
-        Args { scenarios: Vec::new(), seeds: 0..100, jobs, plan: None, trace: None, print: None };
+    let mut args = Args {
+        scenarios: Vec::new(),
+        backend: BackendKind::Hub,
+        seeds: 0..100,
+        jobs,
+        plan: None,
+        trace: None,
+        print: None,
+    };
     let mut words = env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -56,6 +66,9 @@ fn read_args() -> Result<Args> {
             "--seeds" => {
                 let (from, to) = value.split_once("..").ok_or("--seeds takes A..B")?;
                 args.seeds = from.parse()?..to.parse()?;
+            }
+            "--backend" => {
+                args.backend = value.parse().ok().ok_or("--backend takes hub or gossip")?;
             }
             "--jobs" => args.jobs = value.parse()?,
             "--plan" => args.plan = Some(value),
@@ -80,7 +93,7 @@ fn run_scenarios(args: &Args) -> Vec<Failure> {
     let mut failures = Vec::new();
     for scenario in &args.scenarios {
         let start = Instant::now();
-        let batch = run_seeds(scenario, args.seeds.clone(), args.jobs);
+        let batch = run_seeds(scenario, args.backend, args.seeds.clone(), args.jobs);
         let took = start.elapsed();
         println!(
             "{}: {} seeds, {} cluster-seconds, {} starts, {} inputs in {took:.2?}: {:.0} cluster-seconds per second",

@@ -19,6 +19,7 @@ pub struct Oracle {
     changes: BTreeMap<ChildId, Vec<Change>>,
     divisions: Vec<(Timestamp, Timestamp)>,
     spread: Duration,
+    lag: Duration,
     horizon: Duration,
 }
 
@@ -70,6 +71,13 @@ impl Oracle {
     /// after `spread`, and in which an unanswered change takes effect within `horizon` or never.
     pub fn new(spread: Duration, horizon: Duration) -> Self {
         Self { spread, horizon, ..Self::default() }
+    }
+
+    /// The same where the next member asked may not know of an accepted change for so long, and
+    /// then gives its own one a place before that (R2, R3).
+    #[must_use]
+    pub fn lagging(self, lag: Duration) -> Self {
+        Self { lag, ..self }
     }
 
     /// Notes that a client asks for a change.
@@ -167,7 +175,7 @@ impl Oracle {
             .divisions
             .iter()
             .any(|(cut, heal)| *cut <= at + self.spread && *heal + self.spread > later.asked);
-        at < later.asked && !hidden
+        at + self.lag < later.asked && !hidden
     }
 }
 
@@ -221,6 +229,17 @@ mod tests {
         oracle.asked(at(7), &child(), A, Some(ChildPlan::default()));
         assert_eq!(oracle.expected(&child()), Expected::Open);
         change(&mut oracle, B, None, 17, 18);
+        assert_eq!(oracle.expected(&child()), Expected::Absent);
+    }
+
+    #[test]
+    fn changes_through_two_members_are_in_order_once_both_know() {
+        let lag = Duration::from_secs(2);
+        let mut oracle = Oracle::new(Duration::ZERO, Duration::ZERO).lagging(lag);
+        change(&mut oracle, A, Some(ChildPlan::default()), 1, 2);
+        change(&mut oracle, B, None, 3, 4);
+        assert_eq!(oracle.expected(&child()), Expected::Open);
+        change(&mut oracle, A, None, 7, 8);
         assert_eq!(oracle.expected(&child()), Expected::Absent);
     }
 

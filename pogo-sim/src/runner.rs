@@ -17,7 +17,7 @@ use pogo_core::time::Timestamp;
 use crate::{
     fact::Fact,
     invariant::{Violation, same_run},
-    plan::Plan,
+    plan::{BackendKind, Plan},
     scenario::Scenario,
     world::{Outcome, run_plan},
 };
@@ -58,8 +58,8 @@ pub struct Batch {
 }
 
 /// Runs one seed of a scenario, its own check included.
-pub fn run_seed(scenario: &Scenario, seed: u64) -> Outcome {
-    run_checked(scenario, &(scenario.plan)(seed))
+pub fn run_seed(scenario: &Scenario, backend: BackendKind, seed: u64) -> Outcome {
+    run_checked(scenario, &scenario.plan_on(backend, seed))
 }
 
 fn run_checked(scenario: &Scenario, plan: &Plan) -> Outcome {
@@ -75,7 +75,12 @@ fn run_checked(scenario: &Scenario, plan: &Plan) -> Outcome {
 }
 
 /// Runs seeds of a scenario on `jobs` threads; stops early once something has failed.
-pub fn run_seeds(scenario: &Scenario, seeds: Range<u64>, jobs: NonZeroUsize) -> Batch {
+pub fn run_seeds(
+    scenario: &Scenario,
+    backend: BackendKind,
+    seeds: Range<u64>,
+    jobs: NonZeroUsize,
+) -> Batch {
     let next = AtomicU64::new(seeds.start);
     let batch = Mutex::new(Batch::default());
     thread::scope(|scope| {
@@ -86,7 +91,7 @@ pub fn run_seeds(scenario: &Scenario, seeds: Range<u64>, jobs: NonZeroUsize) -> 
                     if seed >= seeds.end {
                         return;
                     }
-                    let failed = !note(&batch, scenario, seed, run_seed(scenario, seed));
+                    let failed = !note(&batch, scenario, &scenario.plan_on(backend, seed));
                     if failed {
                         next.store(seeds.end, Ordering::Relaxed);
                     }
@@ -99,10 +104,11 @@ pub fn run_seeds(scenario: &Scenario, seeds: Range<u64>, jobs: NonZeroUsize) -> 
     batch
 }
 
-/// Adds a run to the batch; returns whether it kept every law.
-fn note(batch: &Mutex<Batch>, scenario: &Scenario, seed: u64, mut outcome: Outcome) -> bool {
-    if outcome.violation.is_none() && seed.is_multiple_of(REPEAT_EVERY) {
-        let again = run_seed(scenario, seed);
+/// Runs a plan and adds what came out to the batch; returns whether it kept every law.
+fn note(batch: &Mutex<Batch>, scenario: &Scenario, plan: &Plan) -> bool {
+    let mut outcome = run_checked(scenario, plan);
+    if outcome.violation.is_none() && plan.seed.is_multiple_of(REPEAT_EVERY) {
+        let again = run_checked(scenario, plan);
         let one = (outcome.trace_hash, outcome.trace.as_slice());
         if let Err(violation) = same_run(one, (again.trace_hash, &again.trace)) {
             outcome.violation = Some((Timestamp::ZERO, violation));
@@ -114,8 +120,7 @@ fn note(batch: &Mutex<Batch>, scenario: &Scenario, seed: u64, mut outcome: Outco
     batch.inputs += outcome.stats.inputs;
     batch.starts += outcome.stats.starts;
     let Some((at, violation)) = outcome.violation else { return true };
-    let plan = (scenario.plan)(seed);
-    let trace = outcome.trace;
+    let (plan, trace) = (plan.clone(), outcome.trace);
     batch.failures.push(Failure { scenario: scenario.name, plan, at, violation, trace });
     false
 }
@@ -142,7 +147,8 @@ impl fmt::Display for Failure {
         writeln!(f, "\n{plan}")?;
         write!(
             f,
-            "repeat: cargo run --release -p pogo-sim --example seeds -- --scenario {scenario} --seeds {}..{}",
+            "repeat: cargo run --release -p pogo-sim --example seeds -- --scenario {scenario} --backend {} --seeds {}..{}",
+            plan.options.backend,
             plan.seed,
             plan.seed + 1
         )

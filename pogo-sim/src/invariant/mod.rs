@@ -88,7 +88,7 @@ pub struct Laws(Vec<Box<dyn Law>>);
 impl Laws {
     /// The laws of a cluster that is set up like this.
     pub fn new(options: &Options) -> Self {
-        let slack = 4 * (options.delay + options.latency * 10);
+        let slack = options.slack();
         let alarm = options.detection + slack;
         Self(vec![
             Box::new(s13_legal_effects::LegalEffects),

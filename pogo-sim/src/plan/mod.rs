@@ -10,10 +10,11 @@ mod options;
 
 use std::{fmt, str::FromStr, time::Duration};
 
+pub(crate) use self::options::RESEND;
 pub use self::{
     child::{ChildPlan, KIND, Start, Stop, Then},
     op::Op,
-    options::Options,
+    options::{BackendKind, Options},
 };
 
 /// A text that is not a plan.
@@ -121,7 +122,9 @@ mod tests {
 
     const TEXT: &str = "\
 seed 12
+set backend=gossip
 set latency=3ms
+set encoded=true
 set min-members=3
 0 boot m0
 5 start m0 a,b start=20ms stop=5ms
@@ -159,6 +162,7 @@ set min-members=3
         assert_eq!(error.to_string(), "line 4: cannot read \"boot\"");
         assert!("5 fly m0".parse::<Plan>().is_err());
         assert!("5 heal now".parse::<Plan>().is_err());
+        assert!("set backend=carrier-pigeon".parse::<Plan>().is_err());
         assert!("set colour=red".parse::<Plan>().is_err());
     }
 }

@@ -1,6 +1,8 @@
 //! How a simulated cluster is set up; printed in full with every plan.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
+
+use pogo_membership_gossip::timing::Timing;
 
 use super::{PlanError, millis, parse_millis, parse_word};
 
@@ -41,11 +43,25 @@ macro_rules! options {
 }
 
 options! {
-    /// Mean time from a membership request to its answer; half of it passes before it is applied.
+    /// What the members share.
+    backend: BackendKind = BackendKind::Hub, "backend";
+    /// Mean time from a membership request to its answer, or on gossip from one member to another
+    /// and back; half of it passes before it is applied.
     latency: Duration = Duration::from_millis(2), "latency";
     /// Requests in 1,000 that are applied but answered as ambiguous.
     lost_replies: u32 = 0, "lost-replies";
-    /// How long the backend's feed takes from a change to its readers.
+    /// Datagrams in 1,000 that are lost; what is lost of a stream comes later (gossip).
+    loss: u32 = 0, "loss";
+    /// Datagrams in 1,000 that come twice (gossip).
+    copies: u32 = 0, "copies";
+    /// Whether messages between members go through their binary form (gossip).
+    encoded: bool = false, "encoded";
+    /// How many of the first members each member has as its seeds; 0 is all (gossip).
+    seeds: u32 = 0, "seeds";
+    /// How long a join looks for others before it forms a cluster alone (gossip).
+    join_within: Duration = Duration::from_secs(2), "join-within";
+    /// How long the backend's feed takes from a change to its readers; on gossip, what is added
+    /// to the way from one member to another.
     delay: Duration = Duration::from_millis(2), "delay";
     /// How long the backend takes to notice a silent crash or a division.
     detection: Duration = Duration::from_secs(5), "detection";
@@ -69,6 +85,88 @@ options! {
     settle: Duration = Duration::from_secs(60), "settle";
     /// How long the cluster must then stay at rest.
     quiet: Duration = Duration::from_secs(10), "quiet";
+}
+
+/// What the members of a simulated cluster share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendKind {
+    /// The hub of `memory://`: one model of a store for all.
+    Hub,
+    /// A real engine of the gossip backend in each process, and a network between them.
+    Gossip,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hub => "hub",
+            Self::Gossip => "gossip",
+        })
+    }
+}
+
+impl FromStr for BackendKind {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        match text {
+            "hub" => Ok(Self::Hub),
+            "gossip" => Ok(Self::Gossip),
+            _ => Err(PlanError::word(text)),
+        }
+    }
+}
+
+/// A lost part of a stream is sent again after this.
+pub(crate) const RESEND: Duration = Duration::from_millis(200);
+
+impl Options {
+    /// How long an event of the feed takes at most while everybody reaches everybody, where `delay`
+    /// is the present one.
+    pub(crate) fn feed_delay(&self, delay: Duration) -> Duration {
+        match self.backend {
+            BackendKind::Hub => delay * 2,
+            // A draw of the way is at most ten times its mean, which is half of the latency.
+            BackendKind::Gossip => delay * 2 + self.latency * 5 + self.resend(),
+        }
+    }
+
+    /// How much longer than its own time a step of several members may take.
+    pub(crate) fn slack(&self) -> Duration {
+        match self.backend {
+            BackendKind::Hub => 4 * (self.delay + self.latency * 10),
+            // Members wait for 100 ms for each other's acknowledgement (R3).
+            BackendKind::Gossip => 4 * self.feed_delay(self.delay) + Duration::from_millis(200),
+        }
+    }
+
+    /// How long an accepted change takes at most to all members that can be reached.
+    pub(crate) fn spread(&self) -> Duration {
+        match self.backend {
+            BackendKind::Hub => self.delay * 4 + self.latency * 10,
+            BackendKind::Gossip => self.slack() + self.timing().compare_interval,
+        }
+    }
+
+    /// How long an accepted change may be unknown to the next member that is asked.
+    pub(crate) fn lag(&self) -> Duration {
+        match self.backend {
+            BackendKind::Hub => Duration::ZERO,
+            BackendKind::Gossip => self.spread(),
+        }
+    }
+
+    /// The preset of the gossip backend with this time of detection.
+    pub(crate) fn timing(&self) -> Timing {
+        [Timing::LOCAL, Timing::LAN]
+            .into_iter()
+            .find(|timing| self.detection <= timing.detection)
+            .unwrap_or(Timing::WAN)
+    }
+
+    const fn resend(&self) -> Duration {
+        if self.loss == 0 { Duration::ZERO } else { RESEND }
+    }
 }
 
 /// A value of an option and its text.
@@ -96,6 +194,24 @@ impl Setting for u32 {
 }
 
 impl Setting for NonZeroU32 {
+    fn read(text: &str) -> Result<Self, PlanError> {
+        parse_word(text)
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for bool {
+    fn read(text: &str) -> Result<Self, PlanError> {
+        parse_word(text)
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for BackendKind {
     fn read(text: &str) -> Result<Self, PlanError> {
         parse_word(text)
     }

@@ -5,12 +5,16 @@ mod calm;
 mod chaos;
 mod children;
 mod forming;
+mod gossip;
 mod members;
 mod netsplit;
 mod script;
 mod swarm;
 
-use crate::{plan::Plan, world::Outcome};
+use crate::{
+    plan::{BackendKind, Plan},
+    world::Outcome,
+};
 
 /// A kind of plan.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +25,17 @@ pub struct Scenario {
     pub plan: fn(u64) -> Plan,
     /// What must have come out of a run that kept every law, where that is more.
     pub check: Option<Check>,
+}
+
+impl Scenario {
+    /// The plan of a seed for a cluster that shares this backend.
+    pub fn plan_on(&self, backend: BackendKind, seed: u64) -> Plan {
+        let plan = (self.plan)(seed);
+        match backend {
+            BackendKind::Hub => plan,
+            BackendKind::Gossip => gossip::over_gossip(plan),
+        }
+    }
 }
 
 /// Judges the outcome of a plan.

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use pogo_core::{
     id::{ChildId, MemberName, RequestId, RunId},
-    memory::SessionId,
     node::{Answer, MembershipRequest},
     time::Timestamp,
 };
 
-use super::clients::Ask;
+use super::{backend::Session, clients::Ask};
 use crate::plan::Op;
 
 /// One process start of a host; what was decided for a former one is dropped when it comes due.
@@ -28,12 +27,12 @@ pub(super) enum Happening {
     Join(Process),
     /// A node's deadline.
     Wake(Process),
-    /// The backend has events for a member.
+    /// The hub has events for a member.
     Deliver(Process),
-    /// The backend's own deadline.
+    /// The hub's own deadline.
     HubTimeout,
     /// A membership request reaches the backend.
-    Apply(Process, SessionId, RequestId, MembershipRequest),
+    Apply(Process, Session, RequestId, MembershipRequest),
     /// The backend's answer reaches the member.
     Answer(Process, RequestId, Answer),
     /// A run goes on.
@@ -72,10 +71,13 @@ impl Agenda {
         self.decided += 1;
     }
 
-    /// The first that comes due by `until`.
-    pub(super) fn next(&mut self, until: Timestamp) -> Option<(Timestamp, Happening)> {
-        let first = self.entries.first_entry().filter(|entry| entry.key().0 <= until)?;
-        let at = first.key().0;
-        Some((at, first.remove()))
+    /// When the first comes due.
+    pub(super) fn next_at(&self) -> Option<Timestamp> {
+        self.entries.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes the first out.
+    pub(super) fn take_next(&mut self) -> Option<Happening> {
+        self.entries.pop_first().map(|(_, happening)| happening)
     }
 }

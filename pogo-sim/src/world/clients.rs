@@ -194,6 +194,9 @@ impl World {
                     let stamp = self.record_at(host, &child).map(|(stamp, _)| stamp);
                     let outcome = Outcome::Accepted { at: self.now, stamp };
                     self.oracle.answered(&child, change, outcome);
+                    if let Some(stamp) = stamp {
+                        self.judge_acceptance(host, &child, stamp);
+                    }
                 }
                 Verdict::Refused => self.oracle.answered(&child, change, Outcome::Refused),
                 Verdict::Open => open.push(child),

@@ -5,38 +5,41 @@ use std::time::Duration;
 
 use pogo_core::{
     id::{MemberName, RequestId},
-    membership::{Event, MembershipError, NameChoice},
-    memory::SessionId,
+    membership::{Event, MembershipError},
     node::{self, Answer, Input, MembershipRequest, Node, Output},
 };
 
 use super::{
     World,
     agenda::{Happening, Process},
-    host::Up,
-    metadata, node_config,
+    backend::{Joiner, News, Session, Tidings},
+    boot_id,
+    host::{HostClock, Up},
+    node_config,
 };
-use crate::fact::Fact;
+use crate::{fact::Fact, plan::BackendKind};
 
 /// Pause before a join that was refused is tried again.
 const JOIN_PAUSE: Duration = Duration::from_millis(250);
+/// Mean time of a request from a supervisor to the engine in its own process.
+const HOP: Duration = Duration::from_micros(20);
+/// What a backend breaks that does not keep its own contract.
+const BACKEND_LAW: &str = "B0 the backend keeps its contract";
 /// One in so many inputs is followed by the node's check of itself.
 const CHECK_EVERY: u64 = 128;
 
 impl World {
     /// Starts the process of a host.
     pub(super) fn boot(&mut self, name: &MemberName) {
-        let Some(host) = self.hosts.get_mut(name) else { return };
-        if host.up.is_some() {
-            return;
-        }
+        let Some(host) = self.hosts.get_mut(name).filter(|host| host.up.is_none()) else { return };
         host.starts += 1;
         let start = host.starts;
-        let clock = host.clock(self.now, self.now);
-        let boot = self.boot_id(name, start);
+        let clock = HostClock { skew_millis: host.skew_millis, started: self.now };
+        let boot = boot_id(self.draws, name, start);
         let seed = self.draws.bits("node", name.as_str(), start);
-        let up = Up {
-            node: Node::new(node_config(&self.options), boot, seed, clock),
+        let node = Node::new(node_config(&self.options), boot, seed, clock.read(self.now));
+        host.up = Some(Up {
+            node,
             boot,
             started: self.now,
             session: None,
@@ -45,10 +48,9 @@ impl World {
             delivers_at: None,
             view: None,
             runs: std::collections::BTreeMap::new(),
-        };
-        if let Some(host) = self.hosts.get_mut(name) {
-            host.up = Some(up);
-        }
+        });
+        let process = host.process(name);
+        self.backend.boot(self.now, &process, clock);
         self.see(Fact::Booted { host: name.clone(), boot });
         self.join_soon(name);
     }
@@ -62,29 +64,56 @@ impl World {
     }
 
     pub(super) fn join(&mut self, process: &Process) {
+        self.sessions += 1;
+        let session = Session(self.sessions);
         let Some(up) = self.current(process) else { return };
         up.joins += 1;
-        let boot = up.boot;
-        let name = NameChoice::Exactly(process.host.clone());
+        let joiner = Joiner { process: process.clone(), session, boot: up.boot };
         let mut clock = self.clock(&process.host);
         clock.mono = self.now;
-        self.hub_changed = true;
-        match self.hub.join(clock, &name, boot, metadata()) {
-            Ok((session, me)) => {
-                let capabilities = self.hub.capabilities();
+        self.backend.join(clock, joiner);
+        self.take_news();
+    }
+
+    /// Passes on what the backend has for processes that still run.
+    pub(super) fn take_news(&mut self) {
+        while let Some(News { process, what }) = self.backend.poll_news() {
+            if self.current(&process).is_some() {
+                self.tell(&process, what);
+            }
+        }
+    }
+
+    fn tell(&mut self, process: &Process, what: Tidings) {
+        let host = &process.host;
+        match what {
+            Tidings::Joined(session, me, capabilities) => {
                 if let Some(up) = self.current(process) {
                     up.session = Some(session);
                     up.delivers_at = None;
                 }
-                self.see(Fact::Joined { host: process.host.clone() });
-                self.handle(&process.host, "joined", Input::Joined { me, capabilities });
+                self.see(Fact::Joined { host: host.clone() });
+                self.handle(host, "joined", Input::Joined { me, capabilities });
             }
-            Err(error) => {
-                let (host, why) = (process.host.clone(), error.to_string());
+            Tidings::Refused(error) => {
+                let (host, why) = (host.clone(), error.to_string());
                 self.see(Fact::Refused { host, why });
                 self.agenda.add(self.now + JOIN_PAUSE, Happening::Join(process.clone()));
             }
+            Tidings::Answer(id, answer) => self.answer(process, id, answer),
+            Tidings::Event(session, event) => {
+                if self.current(process).is_some_and(|up| up.session == Some(session)) {
+                    self.take_event(host, event);
+                }
+            }
+            Tidings::Bug(what) => self.break_law(BACKEND_LAW, format!("{host}: {what}")),
         }
+    }
+
+    /// Gives a node an event of its feed.
+    pub(super) fn take_event(&mut self, host: &MemberName, event: Event) {
+        self.see_event(host, &event);
+        self.handle(host, event_name(&event), Input::Membership(event));
     }
 
     pub(super) fn wake(&mut self, process: &Process) {
@@ -92,23 +121,6 @@ impl World {
         let Some(up) = self.current(process).filter(|up| up.wakes_at == Some(now)) else { return };
         up.wakes_at = None;
         self.handle(&process.host, "timeout", Input::Timeout);
-    }
-
-    /// Gives a node its events that are due. Whatever else has fallen due in the backend happens
-    /// with that.
-    pub(super) fn deliver(&mut self, process: &Process) {
-        let now = self.now;
-        let deadline = self.hub.next_deadline();
-        if let Some(up) = self.current(process) {
-            up.delivers_at = None;
-        }
-        while let Some(session) = self.current(process).and_then(|up| up.session) {
-            let Some(event) = self.hub.poll_event(now, session) else { break };
-            self.see_event(&process.host, &event);
-            self.handle(&process.host, event_name(&event), Input::Membership(event));
-        }
-        self.hub_changed |= deadline != self.hub.next_deadline();
-        self.watch_feed(&process.host);
     }
 
     fn see_event(&mut self, host: &MemberName, event: &Event) {
@@ -124,55 +136,6 @@ impl World {
             }
             Event::Evicted => self.see(Fact::Evicted { host }),
             _ => {}
-        }
-    }
-
-    /// Schedules the delivery of what the backend has for each member, and its own deadline, where
-    /// something has happened to it.
-    ///
-    /// Nobody in the cluster means nobody to tell: the deadline waits until somebody joins.
-    pub(super) fn watch_hub(&mut self) {
-        if !std::mem::take(&mut self.hub_changed) {
-            return;
-        }
-        let names: Vec<MemberName> = self.hosts.keys().cloned().collect();
-        let mut has_reader = false;
-        for name in &names {
-            has_reader |= self.watch_feed(name);
-        }
-        if has_reader
-            && let Some(due) = self.hub.next_deadline().map(|due| due.max(self.now))
-            && self.hub_due.is_none_or(|at| due < at)
-        {
-            self.hub_due = Some(due);
-            self.agenda.add(due, Happening::HubTimeout);
-        }
-    }
-
-    /// Schedules the delivery of what the backend has for a member; answers whether it reads.
-    fn watch_feed(&mut self, name: &MemberName) -> bool {
-        let Some(host) = self.hosts.get_mut(name) else { return false };
-        let start = host.starts;
-        let Some(up) = &mut host.up else { return false };
-        let Some(session) = up.session else { return false };
-        let due = self.hub.next_event_at(session).map(|due| due.max(self.now));
-        if let Some(due) = due.filter(|due| up.delivers_at.is_none_or(|at| *due < at)) {
-            up.delivers_at = Some(due);
-            let process = Process { host: name.clone(), start };
-            self.agenda.add(due, Happening::Deliver(process));
-        }
-        true
-    }
-
-    /// The backend does what has fallen due whenever a member reads its feed.
-    pub(super) fn hub_timeout(&mut self) {
-        self.hub_due = None;
-        self.hub_changed = true;
-        let mut readers = self.hosts.iter();
-        let reader =
-            readers.find(|(_, host)| host.up.as_ref().is_some_and(|up| up.session.is_some()));
-        if let Some(process) = reader.map(|(name, host)| host.process(name)) {
-            self.deliver(&process);
         }
     }
 
@@ -266,12 +229,14 @@ impl World {
     pub(super) fn apply(
         &mut self,
         process: Process,
-        session: SessionId,
+        session: Session,
         id: RequestId,
         request: &MembershipRequest,
     ) {
-        self.hub_changed = true;
-        let mut answer = self.hub.request(self.true_clock(), session, request);
+        let now = self.true_clock();
+        let Some(mut answer) = self.backend.request(now, &process, session, (id, request)) else {
+            return;
+        };
         let counter = process.start << 32 | id.get();
         let lost = self.options.lost_replies;
         if self.draws.chance("lost reply", process.host.as_str(), counter, lost) {
@@ -290,7 +255,12 @@ impl World {
 
     fn way(&self, process: &Process, id: RequestId, purpose: &str) -> Duration {
         let counter = process.start << 32 | id.get();
-        self.draws.exponential(purpose, process.host.as_str(), counter, self.options.latency / 2)
+        let mean = match self.options.backend {
+            BackendKind::Hub => self.options.latency / 2,
+            // From one thread to another.
+            BackendKind::Gossip => HOP,
+        };
+        self.draws.exponential(purpose, process.host.as_str(), counter, mean)
     }
 }
 

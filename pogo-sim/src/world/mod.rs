@@ -5,9 +5,13 @@
 //! by keyed draws alone (S19). Everything that it sees becomes a [`Fact`], which the laws judge.
 
 mod agenda;
+mod backend;
 mod children;
 mod clients;
 mod driver;
+mod durability;
+mod feeds;
+mod gossip;
 mod host;
 mod operate;
 mod phases;
@@ -16,18 +20,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use pogo_core::{
     id::{BootId, ChildId, MemberName},
-    membership::MemberMetadata,
-    memory::{Hub, HubConfig},
     node,
     record::Stamp,
-    spec::Labels,
     time::{Now, Timestamp},
 };
 
 use self::{
     agenda::{Agenda, Happening, Process},
+    backend::Backend,
     clients::Clients,
-    host::{Host, Up},
+    host::{Host, HostClock, Up},
 };
 use crate::{
     draw::Draws,
@@ -35,7 +37,7 @@ use crate::{
     invariant::{Laws, TraceHash, Violation},
     oracle::Oracle,
     picture::Picture,
-    plan::{KIND, Options, Plan},
+    plan::{Options, Plan},
 };
 
 /// More than this at one moment, over all members, and time does not advance (S17).
@@ -88,9 +90,8 @@ struct World {
     /// What has happened at this moment.
     happened: u32,
     agenda: Agenda,
-    hub: Hub,
-    hub_due: Option<Timestamp>,
-    hub_changed: bool,
+    backend: Backend,
+    sessions: u64,
     hosts: BTreeMap<MemberName, Host>,
     clients: Clients,
     picture: Picture,
@@ -101,42 +102,38 @@ struct World {
     stats: Stats,
     violation: Option<(Timestamp, Violation)>,
     running: BTreeMap<ChildId, MemberName>,
+    /// When a process last ended.
+    last_end: Timestamp,
 }
 
 impl World {
     fn new(plan: &Plan) -> Self {
         let options = plan.options.clone();
-        let config = HubConfig {
-            detection: options.detection,
-            view_settle: options.view_settle,
-            delay: Duration::ZERO..=options.delay * 2,
-            seed: plan.seed,
-            ..HubConfig::default()
-        };
-        let spread = options.delay * 4 + options.latency * 10;
+        let spread = options.spread();
+        let horizon = options.request_timeout + Duration::from_secs(1) + spread;
         Self {
             draws: Draws::new(plan.seed),
             delay: options.delay,
             now: Timestamp::ZERO,
             happened: 0,
             agenda: Agenda::default(),
-            hub: Hub::new(config),
-            hub_due: None,
-            hub_changed: false,
+            backend: Backend::new(plan),
+            sessions: 0,
             hosts: BTreeMap::new(),
             clients: Clients::default(),
             picture: Picture {
-                delay: options.delay * 2,
+                delay: options.feed_delay(options.delay),
                 strike_within: options.detection + Duration::from_secs(1),
                 ..Picture::default()
             },
-            oracle: Oracle::new(spread, options.request_timeout + Duration::from_secs(1) + spread),
+            oracle: Oracle::new(spread, horizon).lagging(options.lag()),
             laws: Laws::new(&options),
             trace: Vec::new(),
             trace_hash: TraceHash::default(),
             stats: Stats::default(),
             violation: None,
             running: BTreeMap::new(),
+            last_end: Timestamp::ZERO,
             options,
         }
     }
@@ -156,14 +153,21 @@ impl World {
     /// Lets happen what is due by `until`, then goes there.
     fn run_until(&mut self, until: Timestamp) {
         while self.violation.is_none() {
-            let Some((at, happening)) = self.agenda.next(until) else { break };
+            let steps_at = self.backend.next_step_at();
+            let next = self.agenda.next_at().into_iter().chain(steps_at).min();
+            let Some(at) = next.filter(|at| *at <= until) else { break };
             self.happened = if at == self.now { self.happened + 1 } else { 0 };
             self.now = at;
             if self.happened > AT_ONCE {
-                self.break_law("S17 time advances", format!("no end of {happening:?}"));
+                self.break_law("S17 time advances", format!("no end of what happens at {at:?}"));
             }
-            self.happen(happening);
-            self.watch_hub();
+            if steps_at == Some(at) {
+                self.backend.step(at);
+            } else if let Some(happening) = self.agenda.take_next() {
+                self.happen(happening);
+            }
+            self.take_news();
+            self.watch_feeds();
         }
         if self.violation.is_none() {
             self.now = self.now.max(until);
@@ -250,7 +254,7 @@ impl World {
     fn clock(&self, name: &MemberName) -> Now {
         self.hosts.get(name).map_or_else(Now::default, |host| {
             let started = host.up.as_ref().map_or(self.now, |up| up.started);
-            host.clock(self.now, started)
+            HostClock { skew_millis: host.skew_millis, started }.read(self.now)
         })
     }
 
@@ -263,23 +267,17 @@ impl World {
         let (_, up) = self.process(host)?;
         up.node.inspect().record(child)
     }
-
-    fn boot_id(&self, host: &MemberName, start: u64) -> BootId {
-        let high = u128::from(self.draws.bits("boot", host.as_str(), start));
-        let low = u128::from(self.draws.bits("boot, low half", host.as_str(), start));
-        BootId::from_random(high << 64 | low)
-    }
 }
 
-/// What every simulated member brings.
-fn metadata() -> MemberMetadata {
-    let kinds = pogo_core::id::Kind::new(KIND).into_iter().collect();
-    MemberMetadata { weight: 1, labels: Labels::new(), kinds, version: String::new() }
+fn boot_id(draws: Draws, host: &MemberName, start: u64) -> BootId {
+    let high = u128::from(draws.bits("boot", host.as_str(), start));
+    let low = u128::from(draws.bits("boot, low half", host.as_str(), start));
+    BootId::from_random(high << 64 | low)
 }
 
 fn node_config(options: &Options) -> node::Config {
     let mut config = node::Config::default();
-    config.metadata = metadata();
+    config.metadata = host::metadata();
     config.min_members = options.min_members;
     config.start_timeout = options.start_timeout;
     config.handover_timeout = options.handover_timeout;

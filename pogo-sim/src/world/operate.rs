@@ -4,15 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use pogo_core::{
     id::MemberName,
-    memory::Crash,
     node::{Input, StartMode},
 };
 
 use super::{
     World,
-    agenda::Happening,
+    agenda::{Happening, Process},
     clients::{Ask, Want},
-    host::Host,
+    host::{Host, Up},
 };
 use crate::{
     fact::Fact,
@@ -73,29 +72,29 @@ impl World {
 
     pub(super) fn crash(&mut self, name: &MemberName, silent: bool) {
         let clock = self.true_clock();
-        let Some(up) = self.hosts.get_mut(name).and_then(|host| host.up.take()) else { return };
-        if let Some(session) = up.session {
-            let how = if silent { Crash::Silent } else { Crash::Noticed };
-            self.hub_changed = true;
-            self.hub.crash(clock, session, how);
-        }
+        let Some((process, up)) = self.end_process(name) else { return };
+        self.backend.crash(clock, &process, up.session, silent);
         self.see(Fact::Crashed { host: name.clone(), silent });
+        self.lose_changes();
         self.lose_calls(name);
     }
 
     /// A process has ended by itself; what is left of its session goes with it.
     pub(super) fn stopped(&mut self, name: &MemberName) {
         let clock = self.true_clock();
-        let Some(up) = self.hosts.get_mut(name).and_then(|host| host.up.take()) else { return };
+        let Some((process, up)) = self.end_process(name) else { return };
         if let Some(((child, _), _)) = up.runs.first_key_value() {
             self.break_law("S14 drain", format!("{name} has stopped with {child} on it"));
         }
-        if let Some(session) = up.session {
-            self.hub_changed = true;
-            self.hub.crash(clock, session, Crash::Noticed);
-        }
+        self.backend.stop(clock, &process, up.session);
         self.see(Fact::Stopped { host: name.clone() });
+        self.lose_changes();
         self.lose_calls(name);
+    }
+
+    fn end_process(&mut self, name: &MemberName) -> Option<(Process, Up)> {
+        let host = self.hosts.get_mut(name)?;
+        Some((host.process(name), host.up.take()?))
     }
 
     fn drain(&mut self, name: &MemberName, deadline: Duration) {
@@ -114,15 +113,13 @@ impl World {
     }
 
     fn cut(&mut self, groups: Vec<BTreeSet<MemberName>>) {
-        self.hub_changed = true;
-        self.hub.partition(self.true_clock(), &groups);
+        self.backend.cut(self.true_clock(), &groups);
         self.oracle.cut(self.now);
         self.see(Fact::Cut(groups));
     }
 
     fn evict(&mut self, name: &MemberName) {
-        self.hub_changed = true;
-        self.hub.evict(self.true_clock(), name);
+        self.backend.evict(self.true_clock(), name);
         self.see(Fact::Disturbed("eviction"));
     }
 
@@ -130,8 +127,7 @@ impl World {
         if !self.picture.divided {
             return;
         }
-        self.hub_changed = true;
-        self.hub.heal(self.true_clock());
+        self.backend.heal(self.true_clock());
         self.oracle.healed(self.now);
         self.see(Fact::Healed);
     }
@@ -141,8 +137,7 @@ impl World {
             return;
         }
         self.delay = delay;
-        self.hub_changed = true;
-        self.hub.set_delay(&(Duration::ZERO..=delay * 2));
-        self.see(Fact::Delayed(delay * 2));
+        self.backend.delay(delay);
+        self.see(Fact::Delayed(self.options.feed_delay(delay)));
     }
 }

@@ -3,14 +3,21 @@
 use std::{num::NonZeroUsize, thread};
 
 use pogo_sim::{
+    plan::BackendKind,
     runner::{run_seed, run_seeds},
     scenario,
 };
 
+mod gossip;
+
 fn holds_under(name: &str, seeds: u64) {
+    holds_on(BackendKind::Hub, name, seeds);
+}
+
+fn holds_on(backend: BackendKind, name: &str, seeds: u64) {
     let scenario = scenario::find(name).unwrap();
     let jobs = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let batch = run_seeds(scenario, 0..seeds, jobs);
+    let batch = run_seeds(scenario, backend, 0..seeds, jobs);
     if let Some(failure) = batch.failures.first() {
         panic!("{failure}");
     }
@@ -84,6 +91,6 @@ fn plan_that_went_through_its_text_runs_the_same() {
     let plan = (scenario.plan)(3);
     let again = plan.to_string().parse().unwrap();
     assert_eq!(plan, again);
-    let outcome = run_seed(scenario, 3);
+    let outcome = run_seed(scenario, BackendKind::Hub, 3);
     assert_eq!(outcome.trace_hash, pogo_sim::world::run_plan(&again).trace_hash);
 }

@@ -1,0 +1,66 @@
+//! What becomes of accepted changes where nobody but the members keeps them (R3).
+//!
+//! A change is accepted once somebody else has it, unless there is nobody else. It lives as long as
+//! one of those who have it: where the last one ends, nobody can be held to the change any more.
+
+use std::time::Duration;
+
+use pogo_core::{
+    id::{ChildId, MemberName},
+    record::Stamp,
+};
+
+use super::World;
+use crate::{oracle::Outcome, plan::BackendKind};
+
+/// Whoever acknowledged a change may have ended this long before its author says so.
+const JUST_ENDED: Duration = Duration::from_secs(2);
+
+impl World {
+    /// Holds a member to what it says: a change of its own that it calls accepted is in other
+    /// hands.
+    pub(super) fn judge_acceptance(&mut self, host: &MemberName, child: &ChildId, stamp: Stamp) {
+        if self.options.backend == BackendKind::Hub || self.is_held_elsewhere(host, child, stamp) {
+            return;
+        }
+        let Some(seen) = self.picture.hosts.get(host) else { return };
+        let is_own = stamp.version.author == seen.boot;
+        let is_alone = seen.sees.keys().all(|boot| *boot == seen.boot);
+        // One that has not read a snapshot may have it without showing that.
+        let all_synced = self.picture.hosts.values().all(|other| other.synced);
+        let nobody_ended = self.now > self.last_end + JUST_ENDED;
+        if is_own && !is_alone && all_synced && nobody_ended {
+            let what = format!("{host} accepts a change of {child} that no other member has");
+            self.break_law("R3 accepted changes are in other hands", what);
+        }
+    }
+
+    /// A process has ended: what it alone had may be lost.
+    pub(super) fn lose_changes(&mut self) {
+        self.last_end = self.now;
+        if self.options.backend == BackendKind::Hub {
+            return;
+        }
+        let mut lost = Vec::new();
+        for child in self.oracle.children() {
+            for (index, change) in self.oracle.changes(child).iter().enumerate() {
+                if let Outcome::Accepted { stamp: Some(stamp), .. } = change.outcome
+                    && !self.hosts.keys().any(|host| self.has(host, child, stamp))
+                {
+                    lost.push((child.clone(), index));
+                }
+            }
+        }
+        for (child, index) in lost {
+            self.oracle.answered(&child, index, Outcome::Unknown);
+        }
+    }
+
+    fn is_held_elsewhere(&self, host: &MemberName, child: &ChildId, stamp: Stamp) -> bool {
+        self.hosts.keys().any(|other| other != host && self.has(other, child, stamp))
+    }
+
+    fn has(&self, host: &MemberName, child: &ChildId, stamp: Stamp) -> bool {
+        self.record_at(host, child).is_some_and(|(there, _)| there.version >= stamp.version)
+    }
+}
