@@ -2,6 +2,7 @@
 //! of each run when it began and ended.
 
 pub mod agent;
+pub mod bench;
 pub mod client;
 pub mod clock;
 pub mod demo;
@@ -12,3 +13,4 @@ pub mod kinds;
 pub mod ledger;
 pub mod services;
 pub mod spans;
+pub mod verdict;

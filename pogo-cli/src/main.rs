@@ -5,9 +5,11 @@ use std::{error::Error, future::Future, io::Write, process::ExitCode, time::Dura
 use clap::{Parser, Subcommand};
 use pogo_cli::{
     agent::{self, AgentArgs, Departure},
+    bench::{self, BenchArgs},
     client::{self, Answered, ClientCommand},
-    demo::{self, DemoArgs, Verdict},
+    demo::{self, DemoArgs},
     kinds::command::{GuardArgs, become_program},
+    verdict::Verdict,
 };
 
 /// Keeps a set of uniquely named children alive across the members of a cluster.
@@ -22,6 +24,7 @@ struct Pogo {
 enum Command {
     Agent(AgentArgs),
     Demo(DemoArgs),
+    Bench(BenchArgs),
     #[command(flatten)]
     Client(ClientCommand),
     /// Becomes a program that ends with the agent; for the agent's own use
@@ -45,8 +48,11 @@ fn main() -> ExitCode {
             Err(error) => refuse(&error, error.is_usage()),
         },
         Command::Demo(args) => match run(demo::run(args)) {
-            Ok(Verdict::Kept) => ExitCode::SUCCESS,
-            Ok(Verdict::Broken) => ExitCode::FAILURE,
+            Ok(verdict) => judge(verdict),
+            Err(error) => refuse(&error, error.is_usage()),
+        },
+        Command::Bench(args) => match run(bench::run(args)) {
+            Ok(verdict) => judge(verdict),
             Err(error) => refuse(&error, error.is_usage()),
         },
         Command::Client(command) => match run(client::run(command)) {
@@ -60,6 +66,13 @@ fn main() -> ExitCode {
             say(&format!("cannot run {}: {error}", guard.program.display()));
             ExitCode::from(NOT_RUN)
         }
+    }
+}
+
+const fn judge(verdict: Verdict) -> ExitCode {
+    match verdict {
+        Verdict::Kept => ExitCode::SUCCESS,
+        Verdict::Broken => ExitCode::FAILURE,
     }
 }
 

@@ -10,9 +10,17 @@ use std::{
 
 use serde_json::Value;
 
+use crate::{
+    agent::process::{pogo, wait_for},
+    one_cluster,
+};
+
+/// All members in one process.
+const MEMORY: &str = "memory://demo";
+
 fn demo(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pogo"));
-    command.arg("demo").args(args).stdin(Stdio::null());
+    let mut command = pogo(&["demo"]);
+    command.args(args);
     command
 }
 
@@ -51,10 +59,10 @@ fn failovers(events: &[Value]) -> Vec<&Value> {
     failovers
 }
 
-#[test]
-fn children_survive_the_loss_of_members() {
-    let (output, events) =
-        events(&["--nodes", "3", "--children", "60", "--kill-every", "2s", "--for", "5s"]);
+/// A demo that kills members and keeps every promise.
+fn survives(args: &[&str]) -> Vec<Value> {
+    let args = [&["--nodes", "3", "--children", "60"][..], args].concat();
+    let (output, events) = events(&args);
     assert!(output.status.success(), "{output:?}");
 
     let [ready] = of_kind(&events, "ready")[..] else { panic!("{events:?}") };
@@ -62,13 +70,69 @@ fn children_survive_the_loss_of_members() {
     assert_eq!((&ready["nodes"], &ready["children"]), (&3.into(), &60.into()));
     assert!(ready["all_running_ms"].as_f64().unwrap() > 0.0, "{ready}");
 
-    let failovers = failovers(&events);
+    let failovers = failovers(&events).len();
     let summary = events.last().unwrap();
     assert_eq!(summary["event"], "summary");
-    assert_eq!(summary["kills"], failovers.len());
+    assert_eq!(summary["kills"], failovers);
     assert_eq!((&summary["lost"], &summary["duplicates"]), (&0.into(), &0.into()));
     assert_eq!((&summary["children"], &summary["running"]), (&60.into(), &60.into()));
-    assert_eq!(events.len(), 2 + 2 * failovers.len(), "nothing else is told: {events:?}");
+    assert_eq!(events.len(), 2 + 2 * failovers, "nothing else is told: {events:?}");
+    events
+}
+
+#[test]
+fn children_survive_the_loss_of_members_in_one_process() {
+    survives(&["--backend", MEMORY, "--kill-every", "2s", "--for", "5s"]);
+}
+
+#[test]
+fn children_survive_processes_that_are_killed() {
+    let _alone = one_cluster();
+    let events = survives(&["--kill-every", "3s", "--for", "8s"]);
+    assert_eq!(events[0]["backend"], "gossip://127.0.0.1:0", "by default");
+}
+
+/// The processes that a demo says its members are.
+#[cfg(unix)]
+fn agents(lines: &mut Lines<BufReader<ChildStdout>>) -> Vec<String> {
+    let mut agents = Vec::new();
+    for line in lines {
+        let line = line.unwrap();
+        if let Some((_, rest)) = line.split_once(": process ") {
+            agents.push(rest.split(',').next().unwrap().to_owned());
+        }
+        if line.contains("ready: ") {
+            break;
+        }
+    }
+    assert_eq!(agents.len(), 3);
+    agents
+}
+
+#[cfg(unix)]
+fn lives(process: &str) -> bool {
+    let probe = Command::new("kill").args(["-0", process]).stderr(Stdio::null()).status();
+    probe.unwrap().success()
+}
+
+#[cfg(unix)]
+#[test]
+fn no_agent_outlives_its_demo_however_that_ends() {
+    let _alone = one_cluster();
+    for signal in ["-INT", "-KILL"] {
+        let mut demo = demo(&["--kill-every", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+        let agents = agents(&mut lines);
+        assert!(agents.iter().all(|agent| lives(agent)), "{agents:?}");
+        let id = demo.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        // After -KILL it is the end of their standard input that ends the agents.
+        lines.for_each(drop);
+        assert_eq!(demo.wait().unwrap().success(), signal == "-INT");
+        wait_for("the end of all agents", || {
+            (!agents.iter().any(|agent| lives(agent))).then_some(())
+        });
+    }
 }
 
 #[test]
@@ -85,8 +149,9 @@ fn services_of_a_file_are_watched() {
          [[service]]\nname = \"down\"\nhttp = \"http://{closed_address}/\"\ninterval = \"50ms\"\n"
     );
     fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
     let (output, events) =
-        events(&["--services", file.to_str().unwrap(), "--kill-every", "0", "--for", "1s"]);
+        events(&["--backend", MEMORY, "--services", file, "--kill-every", "0", "--for", "1s"]);
     assert!(output.status.success(), "{output:?}");
     let summary = events.last().unwrap();
     assert_eq!(summary["children"], 2, "one monitor for each service");
@@ -105,7 +170,8 @@ fn services_of_a_file_are_watched() {
 
 #[test]
 fn pipe_gets_plain_lines() {
-    let output = demo(&["--kill-every", "0", "--for", "100ms"]).output().unwrap();
+    let output =
+        demo(&["--backend", MEMORY, "--kill-every", "0", "--for", "100ms"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("ready: 5 children of 5 services on 3 members"), "{text}");
@@ -115,7 +181,8 @@ fn pipe_gets_plain_lines() {
 
 #[test]
 fn lost_reader_ends_the_demo() {
-    let mut running = demo(&["--kill-every", "2s"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut running =
+        demo(&["--backend", MEMORY, "--kill-every", "2s"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(running.stdout.take());
     assert!(!running.wait().unwrap().success());
 }
@@ -130,7 +197,11 @@ struct Running {
 impl Running {
     /// Starts a demo and waits until its children run.
     fn start(args: &[&str]) -> Self {
-        let mut demo = demo(args).arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+        let mut demo = demo(args)
+            .args(["--backend", MEMORY, "--json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
         let mut running = Self { demo, lines };
         assert_eq!(running.next()["event"], "ready");
@@ -180,6 +251,7 @@ fn flags_that_make_no_sense_are_refused() {
         (&["--children", "0"], "invalid value '0' for '--children <N>'"),
         (&["--kill-every", "1999ms"], "must be 0, or 2s at least"),
         (&["--nodes", "1"], "use --kill-every 0, or --nodes 2 or more"),
+        (&["--backend", "gossip://127.0.0.1:7946"], "port 0"),
         (&["--colour"], "unexpected argument '--colour'"),
     ] {
         let said = refusal(args);

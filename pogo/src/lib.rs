@@ -2,6 +2,8 @@
 
 mod backends;
 
+/// Which member owns which child, for those who want to know beforehand.
+pub use pogo_core::placement;
 /// What a backend is written against.
 pub use pogo_core::{id, membership, record, time};
 pub use pogo_core::{

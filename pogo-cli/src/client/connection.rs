@@ -23,7 +23,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// Where an agent serves, and what it wants to see.
 #[derive(Debug, Clone)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     address: String,
     token: Option<Token>,
 }
@@ -37,13 +37,13 @@ struct Refusal {
 
 impl Connection {
     /// To the agent at `address`, `host:port` or its URL.
-    pub(super) fn new(address: &str, token: Option<Token>) -> Self {
+    pub(crate) fn new(address: &str, token: Option<Token>) -> Self {
         let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
         Self { address: address.to_owned(), token }
     }
 
     /// Asks, and reads the answer.
-    pub(super) async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -53,7 +53,7 @@ impl Connection {
     }
 
     /// Asks, and reads the answer, which must be there in time.
-    pub(super) async fn ask_within<T: DeserializeOwned>(
+    pub(crate) async fn ask_within<T: DeserializeOwned>(
         &self,
         within: Duration,
         method: Method,
@@ -69,7 +69,7 @@ impl Connection {
 
     /// Asks, and reads the answer whatever its status where it is an array: one item for each thing
     /// that was asked for.
-    pub(super) async fn ask_for_each<T: DeserializeOwned>(
+    pub(crate) async fn ask_for_each<T: DeserializeOwned>(
         &self,
         path: &str,
         body: Bytes,
@@ -82,7 +82,7 @@ impl Connection {
     }
 
     /// Asks for an answer that goes on.
-    pub(super) async fn open(&self, path: &str) -> Result<Incoming, ClientError> {
+    pub(crate) async fn open(&self, path: &str) -> Result<Incoming, ClientError> {
         let answer = timeout(ANSWER_WITHIN, self.send(Method::GET, path, None)).await;
         let answer = answer.map_err(|_elapsed| self.late(ANSWER_WITHIN))??;
         let status = answer.status();

@@ -19,7 +19,7 @@ use std::{
 use pogo::{IdError, SpecError};
 use serde::Serialize;
 
-use self::connection::Connection;
+pub(crate) use self::connection::Connection;
 pub use self::options::{ClientCommand, SpecArgs, StartArgs, Target, When};
 use crate::http::{Token, TokenError};
 

@@ -166,6 +166,8 @@ mod tests {
         cluster.start_all(&["pogo-1", "pogo-2"].map(str::to_owned)).await.unwrap();
         let other = cluster.members["pogo-2"].supervisor.clone();
         let mut eyes = other.events();
+        // The snapshot that comes first tells that the rest is on its way.
+        eyes.next().await;
         cluster.kill("pogo-1").await.unwrap();
         let reason = loop {
             let item = eyes.next().await;

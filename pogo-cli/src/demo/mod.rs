@@ -36,11 +36,13 @@ use self::{
     service_report::ServiceReport,
 };
 use crate::{
-    fleet::{ClientError, Fleet, FleetError, Template, TemplateError},
+    client::ClientError,
+    fleet::{Fleet, FleetError, Template, TemplateError},
     interrupts::Interrupts,
     kinds::service_monitor::{Board, Service, ServiceMonitor},
     ledger::Ledger,
     services::{self, LocalServices, ServicesError},
+    verdict::Verdict,
 };
 
 /// Why a demo did not come to its end.
@@ -101,15 +103,6 @@ impl DemoError {
     pub const fn is_usage(&self) -> bool {
         matches!(self, Self::Services(_) | Self::Backend(_) | Self::Template(_) | Self::Flags(_))
     }
-}
-
-/// Whether the cluster kept its promise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// No child was lost or ran twice.
-    Kept,
-    /// One was, or did.
-    Broken,
 }
 
 /// A member that dies within a second after a child's start is a strike against the child (R11);

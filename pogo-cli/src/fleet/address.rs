@@ -97,19 +97,14 @@ impl Template {
             return self.url.clone();
         };
         let seeds = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let parameters = [
-            ("seeds=", seeds.as_str()),
-            ("preset=", if self.says("preset") { "" } else { "local" }),
-            ("", gossip.query.as_str()),
-        ];
+        let parameters = [("seeds=", seeds.as_str()), ("", gossip.query.as_str())];
         let given = parameters.iter().filter(|(_, value)| !value.is_empty());
         let query: Vec<_> = given.map(|(name, value)| format!("{name}{value}")).collect();
-        format!("gossip://{address}?{}", query.join("&"))
-    }
-
-    fn says(&self, parameter: &str) -> bool {
-        let query = self.gossip.as_ref().map_or("", |gossip| gossip.query.as_str());
-        query.split('&').any(|pair| pair.split('=').next() == Some(parameter))
+        if query.is_empty() {
+            format!("gossip://{address}")
+        } else {
+            format!("gossip://{address}?{}", query.join("&"))
+        }
     }
 }
 
@@ -155,20 +150,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gossip_url_gets_port_seeds_and_preset() {
+    fn gossip_url_gets_a_port_and_seeds() {
         let template = Template::new("gossip://127.0.0.1:0?key=k.key").unwrap();
         let others = ["127.0.0.1:7001", "127.0.0.1:7002"].map(|address| address.parse().unwrap());
         let place = template.reserve().unwrap();
         let address = place.address.unwrap();
         assert_eq!(
             template.url(&place, &others),
-            format!(
-                "gossip://{address}?seeds=127.0.0.1:7001,127.0.0.1:7002&preset=local&key=k.key"
-            )
+            format!("gossip://{address}?seeds=127.0.0.1:7001,127.0.0.1:7002&key=k.key")
         );
-        assert_eq!(template.url(&place, &[]), format!("gossip://{address}?preset=local&key=k.key"));
-        let template = Template::new("gossip://127.0.0.1:0?preset=lan").unwrap();
-        assert_eq!(template.url(&place, &[]), format!("gossip://{address}?preset=lan"));
+        assert_eq!(template.url(&place, &[]), format!("gossip://{address}?key=k.key"));
+        let template = Template::new("gossip://127.0.0.1:0").unwrap();
+        assert_eq!(template.url(&place, &[]), format!("gossip://{address}"));
     }
 
     #[test]

@@ -1,29 +1,19 @@
 //! What a fleet asks of its agents over HTTP.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
+use http_body_util::BodyExt;
+use hyper::Method;
 use pogo::{ChildSpec, MemberView};
-use serde::{Deserialize, de::DeserializeOwned};
-use tokio::{net::TcpStream, time::timeout};
+use serde::Deserialize;
+
+use crate::client::{ClientError, Connection};
 
 /// An agent's HTTP interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
     address: SocketAddr,
-}
-
-/// An agent that did not answer as it should.
-#[derive(Debug, thiserror::Error)]
-#[error("the agent at {address}: {method} {path}: {reason}")]
-pub struct ClientError {
-    address: SocketAddr,
-    method: Method,
-    path: String,
-    reason: String,
 }
 
 /// How many children an agent lists.
@@ -39,7 +29,12 @@ pub struct Count {
     pub at_ns: u64,
 }
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// What became of one spec.
+#[derive(Debug, Deserialize)]
+struct Outcome {
+    error: Option<String>,
+    code: Option<String>,
+}
 
 impl Client {
     /// A client of the agent that serves at `address`.
@@ -57,19 +52,21 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn members(&self) -> Result<Vec<MemberView>, ClientError> {
-        self.get("/v1/members").await
+        self.connection().ask(Method::GET, "/v1/members", None).await
     }
 
-    /// Asks for children in one request; an error where one of them is refused.
+    /// Asks for children in one request, all or none.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`], also where they are refused.
     pub async fn start_children(&self, specs: &[ChildSpec]) -> Result<(), ClientError> {
-        const PATH: &str = "/v1/children?all_or_nothing=true";
-        let fail = |reason: String| self.error(&Method::POST, PATH, &reason);
-        let body = serde_json::to_vec(specs).map_err(|error| fail(error.to_string()))?;
-        self.ask(Method::POST, PATH, body.into()).await?;
-        Ok(())
+        let body = serde_json::to_vec(specs).map_err(std::io::Error::from)?;
+        let path = "/v1/children?all_or_nothing=true";
+        let outcomes: Vec<Outcome> = self.connection().ask_for_each(path, body.into()).await?;
+        match outcomes.into_iter().find_map(|it| it.error.zip(it.code)) {
+            Some((error, code)) => Err(ClientError::Refused { error, code }),
+            None => Ok(()),
+        }
     }
 
     /// How many children the agent lists.
@@ -77,7 +74,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn count(&self) -> Result<Count, ClientError> {
-        self.get("/v1/count").await
+        self.connection().ask(Method::GET, "/v1/count", None).await
     }
 
     /// The agent's figures, in Prometheus' text format.
@@ -85,69 +82,12 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn metrics(&self) -> Result<String, ClientError> {
-        let body = self.ask(Method::GET, "/metrics", Bytes::new()).await?;
+        let body = self.connection().open("/metrics").await?;
+        let body: Bytes = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let body = self.ask(Method::GET, path, Bytes::new()).await?;
-        serde_json::from_slice(&body).map_err(|error| self.error(&Method::GET, path, &error))
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
-        match timeout(ANSWER_WITHIN, self.exchange(method.clone(), path, body)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.error(&method, path, &"no answer within 60 s")),
-        }
-    }
-
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<Bytes, ClientError> {
-        let fail = |error: &dyn std::fmt::Display| self.error(&method, path, error);
-        let stream = TcpStream::connect(self.address).await.map_err(|error| fail(&error))?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| fail(&error))?;
-        let request = Request::builder()
-            .method(method.clone())
-            .uri(path)
-            .header(header::HOST, self.address.to_string())
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|error| fail(&error))?;
-        let answer = async {
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
-        };
-        let mut answer = std::pin::pin!(answer);
-        let answer = tokio::select! {
-            answer = &mut answer => answer,
-            // A connection that ended may have delivered the answer in its last breath.
-            _ = connection => answer.await,
-        };
-        let (status, body) = answer.map_err(|error| fail(&error))?;
-        if status == StatusCode::OK {
-            Ok(body)
-        } else {
-            Err(fail(&format!("{status}: {}", String::from_utf8_lossy(&body))))
-        }
-    }
-
-    fn error(
-        &self,
-        method: &Method,
-        path: &str,
-        reason: &(impl std::fmt::Display + ?Sized),
-    ) -> ClientError {
-        ClientError {
-            address: self.address,
-            method: method.clone(),
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        }
+    fn connection(self) -> Connection {
+        Connection::new(&self.address.to_string(), None)
     }
 }

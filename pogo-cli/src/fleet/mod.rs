@@ -35,12 +35,12 @@ use self::{
 };
 pub use self::{
     address::{Template, TemplateError},
-    client::{Client, ClientError, Count},
+    client::{Client, Count},
     process::Killed,
     spans::SpansError,
     usage::Usage,
 };
-use crate::ledger::Ledger;
+use crate::{client::ClientError, ledger::Ledger};
 
 /// Why a fleet does not do what it should.
 #[derive(Debug, thiserror::Error)]

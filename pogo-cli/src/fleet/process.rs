@@ -1,6 +1,7 @@
 //! One agent as a process: started, waited for, killed, reaped.
 
 use std::{
+    env,
     fs::{self, File},
     io::{self, BufRead, BufReader},
     net::SocketAddr,
@@ -52,7 +53,7 @@ struct Ready {
 }
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of an agent's log that an error shows.
 const TAIL: usize = 20;
 
@@ -151,6 +152,13 @@ fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log);
+    // What is set for an agent of this machine is not meant for these.
+    for (variable, _) in env::vars_os() {
+        let is_setting = variable.to_str().is_some_and(|name| name.starts_with("POGO_"));
+        if is_setting && variable != "POGO_LOG" {
+            command.env_remove(variable);
+        }
+    }
     // Ctrl-C at the terminal is for this program alone.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);

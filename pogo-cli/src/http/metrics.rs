@@ -17,6 +17,7 @@ use axum::{
 use pogo::{
     ChildInfo, DownReason, Event, EventItem, Events, ExitReason, Health, Listing, MemberStatus,
     MemberView, Status, StopReason,
+    gossip::{Endpoint, Traffic},
 };
 
 use super::{Api, error::ApiError};
@@ -121,7 +122,45 @@ fn write(members: &[MemberView], children: &[ChildInfo], local: usize, counts: &
     }
     let healthy = 1_u64.saturating_sub(read(&counts.unhealthy));
     page.one("pogo_backend_healthy", "gauge", "1 where the backend works.", healthy);
+    gossip(&mut page, &pogo::gossip::endpoints());
     page.0
+}
+
+/// What went over gossip's sockets, where there are some.
+fn gossip(page: &mut Page, endpoints: &[Endpoint]) {
+    if endpoints.is_empty() {
+        return;
+    }
+    let sum = |count: fn(&Traffic) -> u64| endpoints.iter().map(|it| count(&it.traffic)).sum();
+    for (name, kind, help, value) in [
+        (
+            "pogo_gossip_sent_bytes_total",
+            "counter",
+            "Bytes sent, without the headers of UDP and TCP.",
+            sum(|it| it.bytes_sent),
+        ),
+        (
+            "pogo_gossip_received_bytes_total",
+            "counter",
+            "Bytes received, without the headers of UDP and TCP.",
+            sum(|it| it.bytes_received),
+        ),
+        (
+            "pogo_gossip_refused_datagrams_total",
+            "counter",
+            "Datagrams that were dropped: of another key, cluster or format, or broken.",
+            sum(|it| it.refused_datagrams.total()),
+        ),
+        (
+            "pogo_gossip_refused_streams_total",
+            "counter",
+            "Connections that were closed for what came over them.",
+            sum(|it| it.refused_streams.total()),
+        ),
+        ("pogo_gossip_links", "gauge", "Connections with other peers.", sum(|it| it.links)),
+    ] {
+        page.one(name, kind, help, value);
+    }
 }
 
 /// Every status that a child may have, so that one without children shows 0.

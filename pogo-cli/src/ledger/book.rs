@@ -60,6 +60,8 @@ pub struct Standing {
 pub struct Changes {
     /// The children that began a run.
     pub began: BTreeSet<String>,
+    /// When the first run began.
+    pub first_began_at: Duration,
     /// When the last run began.
     pub last_began_at: Duration,
     /// The longest time that one of these children did not run before it ran again.
@@ -132,6 +134,9 @@ impl Book {
         let mut changes = Changes::default();
         for (child, track) in &self.children {
             for run in track.runs.iter().filter(|run| run.began_at >= since) {
+                let first =
+                    if changes.began.is_empty() { run.began_at } else { changes.first_began_at };
+                changes.first_began_at = first.min(run.began_at);
                 changes.began.insert(child.clone());
                 changes.last_began_at = changes.last_began_at.max(run.began_at);
                 changes.longest_gap = changes.longest_gap.max(track.gap_before(run.began_at));

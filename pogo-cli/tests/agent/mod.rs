@@ -5,5 +5,5 @@ mod client;
 mod command;
 mod http;
 mod life;
-mod process;
+pub(crate) mod process;
 mod settings;
