@@ -48,3 +48,9 @@ fn strike_needs_a_start_that_was_seen() {
 fn member_that_is_back_lapses_strikes_that_come_late() {
     holds("strike-lapses-for-the-living.plan");
 }
+
+/// Two members that held each other to be dead met, and neither said that it was alive (L2).
+#[test]
+fn members_whose_hellos_cross_are_alive_to_each_other_over_gossip() {
+    holds("gossip-hellos-that-cross.plan");
+}

@@ -73,6 +73,19 @@ fn member_that_leaves_has_left_for_everybody_once() {
     }
 }
 
+/// Both hellos of a link are under way at once, each with the other's death in it (simulation,
+/// netsplit, seed 1032).
+#[test]
+fn two_that_hold_each_other_to_be_dead_are_alive_once_they_have_met() {
+    let mut net = Net::formed(2);
+    net.cut(&[0], &[1]);
+    net.run(Duration::from_secs(5));
+    assert_eq!((net.sees(0).len(), net.sees(1).len()), (1, 1));
+    net.heal();
+    net.run(Duration::from_millis(1_200));
+    assert_eq!((net.sees(0).len(), net.sees(1).len()), (2, 2));
+}
+
 #[test]
 fn division_that_ends_brings_back_members_with_what_they_are_now() {
     let mut net = Net::formed(4);
