@@ -39,6 +39,21 @@ fn members_that_form_over_gossip_end_with_each_child_once() {
 }
 
 #[test]
+fn terminated_child_stays_gone_over_gossip() {
+    holds_under("terminated", 100);
+}
+
+#[test]
+fn completed_child_never_comes_back_over_gossip() {
+    holds_under("completed", 40);
+}
+
+#[test]
+fn poison_child_over_gossip_takes_no_more_members_down() {
+    holds_under("poison", 40);
+}
+
+#[test]
 fn calm_cluster_over_gossip_moves_and_starts_nothing_for_an_hour() {
     holds_under("calm", 1);
 }
