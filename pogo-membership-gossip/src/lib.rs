@@ -17,6 +17,8 @@ pub mod engine;
 #[cfg(feature = "sockets")]
 pub mod key;
 #[cfg(feature = "sockets")]
+pub mod laws;
+#[cfg(feature = "sockets")]
 mod membership;
 pub mod message;
 pub mod owned;

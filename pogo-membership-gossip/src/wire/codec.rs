@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Refusal;
 
 /// Appends the encoding of `value`; where that fails, nothing.
-pub(super) fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(crate) fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let start = out.len();
     let encoded = postcard::to_io(value, &mut *out).map(drop);
     encoded.map_err(|_error| {
@@ -18,7 +18,7 @@ pub(super) fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), R
 }
 
 /// Decodes all of `bytes`.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         Ok(_) | Err(_) => Err(Refusal::Malformed),

@@ -16,7 +16,7 @@
 //!
 //! Nothing here does I/O or draws randomness: nonces and salts are arguments.
 
-mod codec;
+pub(crate) mod codec;
 mod datagram;
 mod frame;
 mod handshake;
