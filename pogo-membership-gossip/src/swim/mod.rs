@@ -156,18 +156,25 @@ impl Swim {
         self.finish(now);
     }
 
-    /// Takes what another peer knows, from a hello, and spreads what is new of it. A peer that is
-    /// dead there and alive here is suspected: the two may just have been apart.
+    /// Takes what another peer knows, itself first, from a hello, and spreads what is new of it. A peer
+    /// that is dead there and alive here is suspected: the two may just have been apart.
     pub fn learn(&mut self, now: Timestamp, updates: &[Update]) {
         self.catch_up(now);
         self.heard = self.heard.max(now);
+        let mut wrong_of_me = false;
         for update in updates {
             let update = self.doubt(*update);
             if update.peer == self.me.peer {
-                self.contradict(update);
+                wrong_of_me |= self.contradict(update);
             } else if self.hear(now, update) {
                 self.urgent.push(update);
             }
+        }
+        // Where the two hold each other to be dead, other news does not go between them; and its hello
+        // may have crossed mine.
+        let teller = updates.first().filter(|teller| wrong_of_me && teller.peer != self.me.peer);
+        if let Some(teller) = teller {
+            self.send(Receiver::link(teller.peer), Body::Gossip, true);
         }
         self.finish(now);
     }

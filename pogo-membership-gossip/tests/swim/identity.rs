@@ -87,6 +87,35 @@ fn suspected_peer_contradicts_at_once_with_its_last_number() {
 }
 
 #[test]
+fn peers_that_hold_each_other_dead_are_alive_again_though_their_hellos_cross() {
+    let mut swims = [(1, 2), (2, 1)].map(|(me, other)| {
+        let me = update(me, 0, Life::Alive);
+        let mut swim = Swim::new(Timing::LAN, me.peer, me.addr, 1, Timestamp::ZERO);
+        swim.learn(Timestamp::ZERO, &[update(other, 0, Life::Dead)]);
+        outputs(&mut swim);
+        swim
+    });
+    let hellos = swims.each_ref().map(Swim::all);
+    let mut packets = std::collections::VecDeque::new();
+    for (at, hello) in [(0, &hellos[1]), (1, &hellos[0])] {
+        swims[at].learn(Timestamp::ZERO, hello);
+        packets.extend(outputs(&mut swims[at]).into_iter().map(|output| (1 - at, output)));
+    }
+    let mut left = 20;
+    while let Some((to, output)) = packets.pop_front() {
+        left -= 1;
+        assert!(left > 0, "they talk for ever");
+        let (SwimOutput::Link { packet, .. } | SwimOutput::Datagram { packet, .. }) = output else {
+            continue;
+        };
+        swims[to].packet(Timestamp::ZERO, Via::Link, packet);
+        packets.extend(outputs(&mut swims[to]).into_iter().map(|output| (1 - to, output)));
+    }
+    assert_eq!(swims[0].peer(peer(2)).unwrap().life, Life::Alive);
+    assert_eq!(swims[1].peer(peer(1)).unwrap().life, Life::Alive);
+}
+
+#[test]
 fn old_suspicion_of_me_is_corrected_without_a_new_counter() {
     let mut swim = alone();
     hear(&mut swim, 2, Body::Gossip, &[update(1, 4, Life::Suspect)]);
