@@ -9,6 +9,7 @@ pub mod demo;
 pub mod fleet;
 mod http;
 mod interrupts;
+pub mod keygen;
 pub mod kinds;
 pub mod ledger;
 pub mod services;

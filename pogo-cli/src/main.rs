@@ -8,6 +8,7 @@ use pogo_cli::{
     bench::{self, BenchArgs},
     client::{self, Answered, ClientCommand},
     demo::{self, DemoArgs},
+    keygen::{self, KeygenArgs},
     kinds::command::{GuardArgs, become_program},
     verdict::Verdict,
 };
@@ -27,6 +28,7 @@ enum Command {
     Bench(BenchArgs),
     #[command(flatten)]
     Client(ClientCommand),
+    Keygen(KeygenArgs),
     /// Becomes a program that ends with the agent; for the agent's own use
     #[command(hide = true)]
     BecomeProgram(GuardArgs),
@@ -59,6 +61,10 @@ fn main() -> ExitCode {
             Ok(Answered::Done) => ExitCode::SUCCESS,
             Ok(Answered::LeftChildrenBehind) => ExitCode::from(LEFT_BEHIND),
             Ok(_) => ExitCode::FAILURE,
+            Err(error) => refuse(&error, error.is_usage()),
+        },
+        Command::Keygen(args) => match keygen::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error, error.is_usage()),
         },
         Command::BecomeProgram(guard) => {

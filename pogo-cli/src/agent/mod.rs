@@ -194,8 +194,8 @@ async fn announce(
     let members = supervisor.members().await?;
     let me = members.iter().find(|member| member.is_me);
     let name = me.map_or("", |member| member.id.name.as_str());
-    let ready =
-        Ready { name, http: address.to_string(), backend: without_login(&settings.backend) };
+    let backend = with_port(&without_login(&settings.backend));
+    let ready = Ready { name, http: address.to_string(), backend };
     let line = if args.json {
         serde_json::to_string(&ready).map_err(io::Error::from)?
     } else {
@@ -205,6 +205,18 @@ async fn announce(
     let mut out = io::stdout();
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
     Ok(())
+}
+
+/// `url` with the port that the system chose, where it was asked to: others need it as their seed.
+fn with_port(url: &str) -> String {
+    let query = url.find('?').unwrap_or(url.len());
+    let (bind, query) = url.split_at_checked(query).unwrap_or((url, ""));
+    match pogo::gossip::endpoints().first() {
+        Some(endpoint) if bind.starts_with("gossip://") && bind.ends_with(":0") => {
+            format!("gossip://{}{query}", endpoint.addr)
+        }
+        _ => url.to_owned(),
+    }
 }
 
 /// `url` without user and password, where it has them.

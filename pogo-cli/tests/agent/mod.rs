@@ -3,6 +3,7 @@
 mod client;
 #[cfg(unix)]
 mod command;
+mod gossip;
 mod http;
 mod life;
 pub(crate) mod process;

@@ -27,6 +27,7 @@ pub(crate) struct Agent {
     process: Child,
     pub(crate) name: String,
     pub(crate) address: String,
+    backend: String,
 }
 
 impl Agent {
@@ -48,7 +49,13 @@ impl Agent {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         assert_eq!(ready["event"], "ready");
         let text = |field: &str| ready[field].as_str().unwrap().to_owned();
-        Self { name: text("name"), address: text("http"), process }
+        Self { name: text("name"), address: text("http"), backend: text("backend"), process }
+    }
+
+    /// Where it listens for other agents.
+    pub(crate) fn gossip_address(&self) -> &str {
+        let rest = self.backend.strip_prefix("gossip://").unwrap();
+        rest.split('?').next().unwrap()
     }
 
     /// Sends a signal by name.
