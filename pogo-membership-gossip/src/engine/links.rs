@@ -43,8 +43,8 @@ pub(super) struct Links {
     backoffs: BTreeMap<Target, Backoff>,
     /// Peers of whom a link has closed and not stood again: a refused dial proves their death.
     parted: BTreeSet<PeerId>,
-    /// Seeds that have answered, or are this peer itself.
-    seen_seeds: BTreeSet<usize>,
+    /// Who answered last at each seed, this peer itself perhaps.
+    seen_seeds: BTreeMap<usize, PeerId>,
     /// Why the last dial of each seed failed.
     seed_errors: BTreeMap<usize, DialError>,
     /// Seeds that were dialled to an end at least once.
@@ -87,7 +87,7 @@ impl Links {
     }
 
     pub(super) fn has_seen(&self, seed: usize) -> bool {
-        self.seen_seeds.contains(&seed)
+        self.seen_seeds.contains_key(&seed)
     }
 
     pub(super) fn seed_errors(&self) -> &BTreeMap<usize, DialError> {
@@ -128,7 +128,7 @@ impl Engine {
         }
         if hello.peer == self.config.me {
             if let Some(Target::Seed(seed)) = dialled {
-                self.links.seen_seeds.insert(seed);
+                self.links.seen_seeds.insert(seed, hello.peer);
                 self.links.tried_seeds.insert(seed);
             }
             return self.close(id);
@@ -167,9 +167,10 @@ impl Engine {
     fn on_answered(&mut self, dialled: Option<Target>, hello: &Hello) {
         match dialled {
             Some(Target::Seed(seed)) => {
-                self.links.seen_seeds.insert(seed);
+                self.links.seen_seeds.insert(seed, hello.peer);
                 self.links.tried_seeds.insert(seed);
                 self.links.seed_errors.remove(&seed);
+                self.links.backoffs.remove(&Target::Seed(seed));
             }
             Some(target @ Target::Peer(addr)) => {
                 self.links.backoffs.remove(&target);
@@ -212,6 +213,9 @@ impl Engine {
             Some(peer) if self.links.to(peer).is_none() => {
                 self.links.parted.insert(peer);
                 self.link_to(peer);
+                if !self.is_alive(peer) {
+                    self.look_for_seeds_of(peer);
+                }
             }
             Some(_) => {}
             // It closed without a word: to dial it again is a matter of time.
@@ -246,16 +250,22 @@ impl Engine {
         if let Some(update) = self.swim.peer(peer) {
             self.dial_again(Some(Target::Peer(update.addr)));
         }
-        self.look_for_seeds_if_alone();
     }
 
-    /// Whoever is alone may have missed that all others were replaced.
-    fn look_for_seeds_if_alone(&mut self) {
-        if self.alive().next().is_none() {
-            for seed in 0..self.config.seeds {
-                self.dial_again(Some(Target::Seed(seed)));
-            }
+    /// A seed whose peer is gone is dialled until somebody answers there: were all seeds replaced
+    /// at once, the new peers there would know of nobody else.
+    pub(super) fn look_for_seeds_of(&mut self, peer: PeerId) {
+        let seen = self.links.seen_seeds.iter().filter(|(_, it)| **it == peer);
+        let seeds: Vec<usize> = seen.map(|(seed, _)| *seed).collect();
+        for seed in seeds {
+            self.dial_again(Some(Target::Seed(seed)));
         }
+    }
+
+    /// Whether somebody who answered at a seed is still there.
+    fn has_found(&self, seed: usize) -> bool {
+        let peer = self.links.seen_seeds.get(&seed);
+        peer.is_some_and(|peer| *peer == self.config.me || self.is_alive(*peer))
     }
 
     /// Whether there should be a link to a peer.
@@ -285,7 +295,7 @@ impl Engine {
 
     fn is_worth_dialling(&self, target: Target) -> bool {
         match target {
-            Target::Seed(seed) => !self.links.has_seen(seed) || self.alive().next().is_none(),
+            Target::Seed(seed) => !self.has_found(seed),
             Target::Peer(addr) => {
                 addr != self.config.addr
                     && self.swim.peers().any(|it| {
@@ -330,7 +340,9 @@ impl Engine {
             return;
         };
         let delay = match target {
-            Target::Seed(_) if self.forming.is_done() => SEED_INTERVAL,
+            Target::Seed(seed) if self.forming.is_done() && !self.links.has_seen(seed) => {
+                SEED_INTERVAL
+            }
             Target::Seed(_) => self.next_backoff(target, Duration::from_secs(1)),
             Target::Peer(_) if self.is_mesh() => {
                 self.next_backoff(target, self.config.timing.redial)

@@ -196,11 +196,13 @@ impl Engine {
                 self.no_answer_from(peer);
                 self.agenda.arm(Timer::Bury(peer), self.now.mono + shown::GRACE);
                 self.look_for(peer);
+                self.look_for_seeds_of(peer);
             }
             Life::Left => {
                 self.hide(peer);
                 self.no_answer_from(peer);
                 self.part_from(peer);
+                self.look_for_seeds_of(peer);
                 self.agenda.arm(Timer::Bury(peer), self.now.mono + shown::GRACE);
             }
         }

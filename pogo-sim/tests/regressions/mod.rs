@@ -54,3 +54,9 @@ fn member_that_is_back_lapses_strikes_that_come_late() {
 fn members_whose_hellos_cross_are_alive_to_each_other_over_gossip() {
     holds("gossip-hellos-that-cross.plan");
 }
+
+/// The new seeds formed a cluster of their own, and those who had stayed never dialled them (R12).
+#[test]
+fn seeds_that_all_restarted_are_found_by_those_who_stayed_over_gossip() {
+    holds("gossip-seeds-that-all-restarted.plan");
+}

@@ -5,10 +5,11 @@ use std::time::Duration;
 use pogo_core::{
     id::MemberName,
     membership::{Event, MembershipError, NameChoice},
+    node::MembershipRequest,
 };
 
 use super::{
-    super::Form,
+    super::{Form, Input},
     net::{Net, publish, put, record},
     records,
 };
@@ -191,4 +192,23 @@ fn clock_that_jumps_ahead_later_stamps_no_more_records() {
     assert!(matches!(error, MembershipError::ClockAhead { .. }), "{error}");
     net.run(Duration::from_millis(50));
     assert!(records(&net, 0).is_empty());
+}
+
+/// Its new process knows nobody, and those who stayed took it for gone for good (simulation, swarm
+/// over gossip, seed 376).
+#[test]
+fn seed_that_left_and_is_back_is_found_by_those_who_stayed() {
+    let mut net = Net::formed(3);
+    net.ask(0, MembershipRequest::Leave);
+    let session = net.session(0);
+    net.handle(0, Input::Drop(session));
+    net.run(Duration::from_secs(5));
+    net.kill(0);
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.sees(1).len(), 2);
+    net.join(0, "m0");
+    net.run(Duration::from_secs(2));
+    for host in 0..3 {
+        assert_eq!(net.sees(host).len(), 3, "host {host}");
+    }
 }
