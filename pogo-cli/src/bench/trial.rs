@@ -108,9 +108,7 @@ impl Trial {
         let victim = self.turn(number);
         let member = self.fleet.member(&victim).ok_or(BenchError::NoMember)?;
         member.client.start_children(&self.specs).await?;
-        let Figures { all_running_ms, .. } = self.survive(&victim).await?;
-        // What begins after the kill is as often a first run as a restart.
-        Ok(Figures { all_running_ms, ..Figures::default() })
+        self.survive(&victim).await
     }
 
     /// Kills an agent and waits until all children run without it.
@@ -269,8 +267,7 @@ async fn list_ms(member: &Member) -> Result<f64, BenchError> {
         times.push(member.client.count().await?.list_ms);
     }
     times.sort_unstable_by(f64::total_cmp);
-    let median = times.get(LISTS / 2).copied().unwrap_or_default();
-    Ok((median * 1e3).round() / 1e3)
+    Ok(times.get(LISTS / 2).copied().unwrap_or_default())
 }
 
 fn specs(children: u32) -> Result<Vec<ChildSpec>, SpecError> {

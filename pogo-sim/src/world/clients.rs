@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use pogo_core::{
     id::{ChildId, Kind, MemberName, RequestId},
-    node::{Input, Reply, Request, RequestError, StartChildError, StartMode},
+    node::{Input, Reply, Request, RequestError, StartChildError, StartMode, Terminated},
 };
 
 use super::{World, agenda::Happening};
@@ -186,7 +186,10 @@ impl World {
         if let Some(member) = call.ask.want.cordons() {
             self.see(Fact::Cordon(member.clone()));
         }
-        let verdicts = verdicts(reply, call.changes.len());
+        let mut verdicts = verdicts(reply, call.changes.len());
+        if self.may_not_know() && matches!(reply, Reply::Terminated(Ok(Terminated::NotFound))) {
+            verdicts.fill(Verdict::Refused);
+        }
         let mut open = Vec::new();
         for ((child, change), verdict) in call.changes.into_iter().zip(&verdicts) {
             match verdict {

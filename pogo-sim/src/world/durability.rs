@@ -26,13 +26,19 @@ impl World {
         let Some(seen) = self.picture.hosts.get(host) else { return };
         let is_own = stamp.version.author == seen.boot;
         let is_alone = seen.sees.keys().all(|boot| *boot == seen.boot);
-        // One that has not read a snapshot may have it without showing that.
-        let all_synced = self.picture.hosts.values().all(|other| other.synced);
+        // One that has not read a snapshot, or reads no more, may have it without showing that.
+        let all_show = self.picture.hosts.values().all(|other| other.synced && !other.leaving);
         let nobody_ended = self.now > self.last_end + JUST_ENDED;
-        if is_own && !is_alone && all_synced && nobody_ended {
+        if is_own && !is_alone && all_show && nobody_ended {
             let what = format!("{host} accepts a change of {child} that no other member has");
             self.break_law("R3 accepted changes are in other hands", what);
         }
+    }
+
+    /// Whether a member may truly say that there is no such child though there is one: over gossip,
+    /// one that started while cut off from all others has heard of none.
+    pub(super) fn may_not_know(&self) -> bool {
+        self.options.backend == BackendKind::Gossip && self.picture.divided
     }
 
     /// A process has ended: what it alone had may be lost.
