@@ -98,6 +98,17 @@ impl Membership for GossipMembership {
     }
 
     async fn join(&self, join: Join) -> Result<Session, MembershipError> {
+        match self.join_running(join.clone()).await {
+            // The last session before this one ended meanwhile, and its transport with it.
+            Err(MembershipError::SessionEnded) => self.join_running(join).await,
+            result => result,
+        }
+    }
+}
+
+impl GossipMembership {
+    /// Joins over the transport that runs, or a new one.
+    async fn join_running(&self, join: Join) -> Result<Session, MembershipError> {
         let settings = Settings { config: self.config.clone(), cluster: join.cluster };
         let transport = self.registry.transport(settings).await?;
         // From here on, giving up ends the session.

@@ -1,8 +1,8 @@
 //! Finding the cluster, or forming one alone (R12).
 //!
 //! The first peer that answers gives a copy of the shared records. A join goes on once that is
-//! whole and every peer that is known to be alive is shown: so nobody starts a child that another
-//! reports. Whoever stays silent is waited for no longer than it takes to find it dead.
+//! whole, every peer that is known to be alive is shown and has been compared with: so nobody
+//! starts a child that another reports, or puts a record that another has. Whoever stays silent is waited for no longer than it takes to find it dead.
 
 use std::time::Duration;
 
@@ -104,6 +104,7 @@ impl Engine {
     /// The last page of a copy has been merged.
     pub(super) fn on_copied(&mut self, link: LinkId) {
         if matches!(self.forming, Forming::Reading { link: reading, .. } if reading == link) {
+            self.links.mark_copied(link);
             self.done();
         }
     }
@@ -121,17 +122,22 @@ impl Engine {
         let gathering_until = self.detected_by(self.now.mono);
         self.forming = Forming::Done { gathering_until };
         self.agenda.arm(Timer::Forming, gathering_until);
+        // Whoever gave the copy may be as new, or was told of a record as its page had gone out.
+        let others: Vec<LinkId> = self.links.in_step().collect();
+        for link in others {
+            let root = self.shared.compare();
+            self.send(link, Message::Sync(root));
+        }
     }
 
     /// Whether every peer that is known to be alive is shown, and every seed was tried.
     pub(super) fn has_gathered(&self) -> bool {
         let Forming::Done { gathering_until } = self.forming else { return false };
         let all_tried = (0..self.config.seeds).all(|seed| self.links.has_tried(seed));
-        let all_shown = || {
-            self.alive().all(|peer| {
-                self.shown.has_peer(peer) && (!self.is_mesh() || self.links.is_in_step_with(peer))
-            })
-        };
+        let is_mesh = self.is_mesh();
+        let is_read = |peer| self.links.is_in_step_with(peer) && self.links.has_copied(peer);
+        let all_shown =
+            || self.alive().all(|peer| self.shown.has_peer(peer) && (!is_mesh || is_read(peer)));
         self.now.mono >= gathering_until || (all_tried && all_shown())
     }
 }

@@ -31,6 +31,8 @@ struct Link {
     told: bool,
     /// The same, the other way.
     in_step: bool,
+    /// This side has had every shared record that the other has, at one time since it formed.
+    copied: bool,
 }
 
 /// All links and dials.
@@ -78,6 +80,18 @@ impl Links {
         links.filter_map(|id| self.by_id.get(id)).any(|link| link.in_step)
     }
 
+    /// Whether this peer has all shared records that another had when they were compared.
+    pub(super) fn has_copied(&self, peer: PeerId) -> bool {
+        let links = self.by_peer.get(&peer).into_iter().flatten();
+        links.filter_map(|id| self.by_id.get(id)).any(|link| link.copied)
+    }
+
+    pub(super) fn mark_copied(&mut self, id: LinkId) {
+        if let Some(link) = self.by_id.get_mut(&id) {
+            link.copied = true;
+        }
+    }
+
     pub(super) fn in_step(&self) -> impl Iterator<Item = LinkId> {
         self.by_id.iter().filter(|(_, link)| link.in_step).map(|(id, _)| *id)
     }
@@ -113,10 +127,14 @@ impl Engine {
         if let Some(target) = dialled {
             self.links.dialling.remove(&target);
         }
-        let link = Link { dialled, peer: None, told: false, in_step: false };
+        let link = Link { dialled, peer: None, told: false, in_step: false, copied: false };
         self.links.by_id.insert(id, link);
         let (peer, addr, wall) = (self.config.me, self.config.addr, self.now.wall);
-        let hello = Hello { peer, addr, wall, peers: self.swim.all() };
+        // Of who was never alive here it does not tell: such news would go round for ever, from
+        // those who will soon forget it to those who have.
+        let mut peers = self.swim.all();
+        peers.retain(|it| it.life < Life::Dead || self.required.contains_key(&it.peer));
+        let hello = Hello { peer, addr, wall, peers };
         self.send(id, Message::Hello(hello));
     }
 
@@ -142,6 +160,11 @@ impl Engine {
         self.contradict_hello(id, hello);
         if let Some(own) = hello.peers.iter().find(|it| it.peer == hello.peer) {
             self.require(*own);
+        }
+        // My hello may have been silent about that.
+        if let Some(wrong) = self.swim.peer(hello.peer).filter(|it| it.life >= Life::Dead) {
+            let (body, updates) = (Body::Gossip, vec![*wrong]);
+            self.send(id, Message::Swim(Packet { from: self.config.me, body, updates }));
         }
         let (of, others) = if self.is_mesh() {
             // Every other peer is asked for its own records over its own link.
@@ -196,10 +219,9 @@ impl Engine {
     pub(super) fn on_in_step(&mut self, id: LinkId) {
         let Some(link) = self.links.by_id.get_mut(&id) else { return };
         let was_in_step = std::mem::replace(&mut link.in_step, true);
-        let (dialled, peer) = (link.dialled.is_some(), link.peer);
-        let Some(peer) = peer else { return };
+        let Some(peer) = link.peer else { return };
         self.show_if_known(peer);
-        if !was_in_step && dialled && self.forming.is_done() {
+        if !was_in_step && self.forming.is_done() {
             let root = self.shared.compare();
             self.send(id, Message::Sync(root));
         }
@@ -217,7 +239,7 @@ impl Engine {
                     self.look_for_seeds_of(peer);
                 }
             }
-            Some(_) => {}
+            Some(peer) => self.repeat_all_for(peer),
             // It closed without a word: to dial it again is a matter of time.
             None => self.dial_again(link.dialled),
         }
@@ -234,7 +256,7 @@ impl Engine {
 
     /// Makes a link to a peer that has just been heard of; of the two the lower begins.
     pub(super) fn meet(&mut self, peer: PeerId) {
-        if self.config.me < peer {
+        if self.config.me < peer || !self.is_neighbour(peer) {
             return self.link_to(peer);
         }
         if let Some(addr) = self.swim.peer(peer).map(|it| it.addr) {
@@ -273,16 +295,34 @@ impl Engine {
         if self.is_mesh() {
             return true;
         }
-        let closeness = |other: PeerId| {
-            let (low, high) = (self.config.me.min(other), self.config.me.max(other));
-            let mut bytes = [0; 32];
-            let (first, second) = bytes.split_at_mut(16);
-            first.copy_from_slice(&low.bits().to_le_bytes());
-            second.copy_from_slice(&high.bits().to_le_bytes());
-            (xxh3_64(&bytes), other)
-        };
-        let mine = closeness(peer);
-        self.alive().filter(|other| closeness(*other) < mine).count() < SPARSE
+        let mine = self.closeness(peer);
+        self.alive().filter(|other| self.closeness(*other) < mine).count() < SPARSE
+    }
+
+    /// The order in which peers are chosen as neighbours; another one for each who chooses.
+    fn closeness(&self, other: PeerId) -> (u64, PeerId) {
+        let (low, high) = (self.config.me.min(other), self.config.me.max(other));
+        let mut bytes = [0; 32];
+        let (first, second) = bytes.split_at_mut(16);
+        first.copy_from_slice(&low.bits().to_le_bytes());
+        second.copy_from_slice(&high.bits().to_le_bytes());
+        (xxh3_64(&bytes), other)
+    }
+
+    /// Makes the links that should stand and do not: others have gone, or there are fewer now.
+    pub(super) fn keep_neighbours(&mut self) {
+        let mut all: Vec<_> = self.alive().map(|peer| self.closeness(peer)).collect();
+        if !self.is_mesh() {
+            all.sort_unstable();
+            all.truncate(SPARSE);
+        }
+        for (_, peer) in all {
+            let addr = self.swim.peer(peer).map(|it| it.addr);
+            // A dial that waits has its reason.
+            if !addr.is_some_and(|addr| self.agenda.is_armed(Timer::Dial(Target::Peer(addr)))) {
+                self.link_to(peer);
+            }
+        }
     }
 
     pub(super) fn dial(&mut self, target: Target) {
@@ -347,7 +387,9 @@ impl Engine {
             Target::Peer(_) if self.is_mesh() => {
                 self.next_backoff(target, self.config.timing.redial)
             }
-            Target::Peer(_) => SEEK_INTERVAL * u32::try_from(self.dead().count()).unwrap_or(1),
+            Target::Peer(_) => {
+                SEEK_INTERVAL * u32::try_from(self.dead().count().max(1)).unwrap_or(1)
+            }
         };
         self.agenda.arm(Timer::Dial(target), self.now.mono + delay);
     }

@@ -19,6 +19,7 @@ mod writes;
 use std::collections::{BTreeMap, VecDeque};
 
 use pogo_core::{
+    membership::MembershipError,
     random::Rng,
     time::{Now, Timestamp},
 };
@@ -60,8 +61,9 @@ pub struct Engine {
     writes: Writes,
     questions: Questions,
     skew: Skew,
-    /// The least number of owned records with which each peer is shown.
-    required: BTreeMap<PeerId, u64>,
+    /// With each counter of a peer that was alive, the least number of owned records with which
+    /// it is shown.
+    required: BTreeMap<PeerId, (u64, u64)>,
     outputs: VecDeque<Output>,
 }
 
@@ -82,7 +84,7 @@ impl Engine {
             sessions: Sessions::default(),
             writes: Writes::default(),
             questions: Questions::default(),
-            skew: Skew::default(),
+            skew: Skew::new(now),
             required: BTreeMap::new(),
             outputs: VecDeque::new(),
             rng: Rng::new(seed),
@@ -104,6 +106,10 @@ impl Engine {
             Input::Received { link, message } => self.on_message(link, message),
             Input::LinkDown(link) => self.on_link_down(link),
             Input::DialFailed { target, error } => self.on_dial_failed(target, &error),
+            Input::Join { session, .. } if self.has_left() => {
+                let error = MembershipError::SessionEnded;
+                self.emit(Output::JoinFailed { session, error });
+            }
             Input::Join { session, scope, name, boot, metadata, within } => {
                 self.sessions.open(session, scope, name, boot, metadata);
                 self.begin_forming(within);
@@ -122,6 +128,11 @@ impl Engine {
     /// When to come back with [`Input::Timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.agenda.next().into_iter().chain(self.swim.poll_timeout()).min()
+    }
+
+    /// Whether it has left, which it does with its last session: it takes no other.
+    pub fn has_left(&self) -> bool {
+        self.swim.me().life == Life::Left
     }
 
     /// The other peers as this one holds them, the dead ones too.
@@ -181,6 +192,7 @@ impl Engine {
         match update.life {
             Life::Alive | Life::Suspect if update.addr == self.config.addr => {
                 // This peer holds the address, so whoever had it before is dead.
+                self.require(update);
                 self.swim.proof_of_death(self.now.mono, peer);
             }
             Life::Alive | Life::Suspect => {

@@ -11,7 +11,7 @@ use pogo_core::{
 };
 
 use super::{
-    Engine, Output, SessionId,
+    Engine, Output, SessionId, Target,
     agenda::Timer,
     sessions::{State, wished},
     writes::Waiter,
@@ -100,6 +100,7 @@ impl Engine {
                 Step::Waiting | Step::Published | Step::Lost => {
                     let until = self.detected_by(self.now.mono);
                     self.set_step(id, Step::Doubting { until });
+                    self.dial_holder(id, &name);
                     self.agenda.arm(Timer::Naming(id), until);
                     true
                 }
@@ -131,6 +132,15 @@ impl Engine {
             Some(holder) if self.links.is_in_step_with(holder.peer) => Holder::Alive,
             Some(_) => Holder::Doubtful,
             None => Holder::Nobody,
+        }
+    }
+
+    /// Looks whether the peer with a name answers.
+    fn dial_holder(&mut self, id: SessionId, name: &MemberName) {
+        let holder = self.sessions.get(id).and_then(|it| self.shown.holder(&it.scope, name));
+        let holder = holder.and_then(|it| self.swim.peer(it.peer));
+        if let Some(addr) = holder.map(|it| it.addr) {
+            self.dial(Target::Peer(addr));
         }
     }
 

@@ -33,7 +33,7 @@ impl Engine {
         match message {
             Message::Hello(_) => self.close(link),
             Message::Swim(packet) => self.swim.packet(self.now.mono, Via::Link, packet),
-            Message::Progress { of, others } => self.on_progress(link, &of, others),
+            Message::Progress { of, others } => self.on_progress(peer, link, &of, others),
             Message::Owned(delta) => self.on_delta(peer, link, delta),
             Message::InStep => self.on_in_step(link),
             Message::OwnedAck(at) => self.on_owned_ack(peer, at),
@@ -50,7 +50,11 @@ impl Engine {
         }
     }
 
-    fn on_progress(&mut self, link: LinkId, of: &[Progress], others: bool) {
+    fn on_progress(&mut self, peer: PeerId, link: LinkId, of: &[Progress], others: bool) {
+        // What it has already it is not sent, so it does not acknowledge that.
+        if let Some(mine) = of.iter().find(|it| it.owner == self.config.me) {
+            self.on_owned_ack(peer, mine.at);
+        }
         let deltas = if others {
             self.owned.deltas(of)
         } else {
@@ -148,6 +152,8 @@ impl Engine {
         self.forward(link, &applied);
         if is_page && finished {
             self.on_copied(link);
+        } else if finished && self.forming.is_done() {
+            self.links.mark_copied(link);
         }
     }
 
@@ -160,6 +166,9 @@ impl Engine {
     /// Compares all records with one other peer, so that whatever was lost is found.
     pub(super) fn compare(&mut self) {
         self.agenda.arm(Timer::Compare, self.now.mono + self.config.timing.compare_interval);
+        if self.forming.is_done() {
+            self.keep_neighbours();
+        }
         let told = self.links.all_told();
         let pick = self.rng.below(told.len().max(1));
         if let Some((_, link)) = told.get(pick).copied()

@@ -239,18 +239,24 @@ impl Engine {
 
     /// A session was dropped: without a leave its member is a crashed one.
     pub(super) fn on_drop(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.remove(id) else { return };
         self.agenda.disarm(Timer::Naming(id));
-        let (scope, boot) = (session.scope, session.boot);
-        match session.state {
-            State::Live(_) => self.publish_gone(&scope, boot, Some(&Stay::Failed), Waiter::Nobody),
-            State::Joining(_) => self.publish_gone(&scope, boot, None, Waiter::Nobody),
-            State::Ended if self.sessions.all.is_empty() => {
-                self.swim.leave(self.now.mono);
-                self.settle();
-                self.close_all();
+        if let Some(Session { scope, boot, state, .. }) = self.sessions.remove(id) {
+            match state {
+                State::Live(_) => {
+                    let failed = Some(&Stay::Failed);
+                    return self.publish_gone(&scope, boot, failed, Waiter::Nobody);
+                }
+                State::Joining(_) if self.sessions.of(&scope, boot).is_none() => {
+                    self.publish_gone(&scope, boot, None, Waiter::Nobody);
+                }
+                State::Joining(_) | State::Ended => {}
             }
-            State::Ended => {}
+        }
+        // Who never joined leaves as well: the others need not look for it.
+        if self.sessions.all.is_empty() && !self.has_left() {
+            self.swim.leave(self.now.mono);
+            self.settle();
+            self.close_all();
         }
     }
 

@@ -116,15 +116,16 @@ impl Shown {
 }
 
 impl Engine {
-    /// Takes what a peer says it has published: less than that is not shown.
+    /// Takes what a peer says it has published: less than that is not shown. What it says with a
+    /// higher counter replaces what others may have said of it before.
     pub(super) fn require(&mut self, update: Update) {
         let required = self.required.entry(update.peer).or_default();
-        *required = update.owned.max(*required);
+        *required = (update.refutation, update.owned).max(*required);
     }
 
     /// Shows a peer that is alive and whose records are there.
     pub(super) fn show_if_known(&mut self, peer: PeerId) {
-        let required = self.required.get(&peer).copied().unwrap_or(0);
+        let (_, required) = self.required.get(&peer).copied().unwrap_or_default();
         let is_known = self.owned.at(peer) >= required;
         if is_known && self.is_alive(peer) && self.shown.peers.insert(peer) {
             self.shown.stays.remove(&peer);

@@ -15,12 +15,18 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// For each peer, what its wall clock showed when this one's monotonic clock was at zero, in
 /// milliseconds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Skew {
     zeros: BTreeMap<PeerId, i128>,
+    /// The same of this peer's own clock when it began.
+    mine: i128,
 }
 
 impl Skew {
+    pub(super) fn new(now: Now) -> Self {
+        Self { zeros: BTreeMap::new(), mine: zero(now.mono, now.wall) }
+    }
+
     /// Takes what a peer says of its clock.
     pub(super) fn learn(&mut self, now: Timestamp, peer: PeerId, wall: WallTime) {
         self.zeros.insert(peer, zero(now, wall));
@@ -40,6 +46,13 @@ impl Skew {
             return Err(MembershipError::ClockAhead { ahead_ms: ahead });
         }
         Ok(())
+    }
+
+    /// Refuses where this peer's clock has jumped ahead since it began, and is ahead of the others'
+    /// now. Where it has not, it is the other who is behind.
+    pub(super) fn check_jump(&self, now: Now) -> Result<(), MembershipError> {
+        let jump = u64::try_from(zero(now.mono, now.wall) - self.mine).unwrap_or(0);
+        if Duration::from_millis(jump) > LIMIT { self.check(now) } else { Ok(()) }
     }
 }
 
@@ -62,7 +75,7 @@ mod tests {
 
     #[test]
     fn clock_ahead_of_most_others_is_refused_and_one_behind_is_not() {
-        let mut skew = Skew::default();
+        let mut skew = Skew::new(now(0, 1));
         assert!(skew.check(now(0, 999_999_999)).is_ok(), "nobody to be ahead of");
         let at = now(5_000, 1_000_000);
         for (number, wall) in [(1, 1_000_000), (2, 1_000_500), (3, 900_000_000)] {

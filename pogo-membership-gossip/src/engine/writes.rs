@@ -92,7 +92,7 @@ impl Engine {
 
     pub(super) fn on_put(&mut self, scope: &Scope, author: BootId, puts: Vec<Put>, call: CallId) {
         let size = too_large(puts.iter().map(|put| &put.record.value));
-        if let Some(error) = size.or_else(|| self.skew.check(self.now).err()) {
+        if let Some(error) = size.or_else(|| self.skew.check_jump(self.now).err()) {
             return self.refuse(call, error);
         }
         let mut written = Vec::new();
@@ -152,7 +152,7 @@ impl Engine {
             // What changes nothing is not sent again, so nobody would acknowledge it again.
             What::Owned(at) => {
                 let acked = &self.writes.acked;
-                missing.retain(|peer| acked.get(peer).is_none_or(|acked| acked < at));
+                missing.retain(|peer| acked.get(peer).copied().unwrap_or_default() < *at);
             }
         }
         let write = Write { waiter, what, began: self.now.mono, missing, is_acked: false };
@@ -191,6 +191,7 @@ impl Engine {
 
     /// A peer has this one's own records up to a number.
     pub(super) fn on_owned_ack(&mut self, peer: PeerId, at: u64) {
+        let at = at.min(self.owned.at(self.config.me));
         let acked = self.writes.acked.entry(peer).or_default();
         *acked = at.max(*acked);
         let is_known = |it: &Write| matches!(it.what, What::Owned(number) if number <= at);
@@ -244,6 +245,16 @@ impl Engine {
             }
             Waiter::Name(..) | Waiter::Nobody => self.finish(write),
         }
+    }
+
+    /// One of several links to a peer broke: what it carried goes over another.
+    pub(super) fn repeat_all_for(&mut self, peer: PeerId) {
+        let Some(link) = self.links.told(peer) else { return };
+        let acked = self.writes.acked.get(&peer).copied().unwrap_or_default();
+        for delta in self.owned.delta_since(self.config.me, acked) {
+            self.send(link, Message::Owned(delta));
+        }
+        self.repeat_for(peer);
     }
 
     /// A link to a peer stands: what it has not acknowledged is sent again.

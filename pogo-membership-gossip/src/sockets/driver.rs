@@ -315,6 +315,10 @@ impl Driver {
             Command::Drop(session) => {
                 self.sessions.remove(&session);
                 self.feed(Input::Drop(session));
+                if self.engine.has_left() {
+                    // Whoever joins now needs another transport, and is told so.
+                    self.commands.close();
+                }
             }
         }
     }

@@ -154,3 +154,19 @@ async fn peer_whose_seeds_do_not_answer_forms_a_cluster_alone_when_its_time_is_o
     let session = timeout(WITHIN, backend.join(join)).await.expect("in time").unwrap();
     assert_eq!(session.me.name.as_str(), "one");
 }
+
+/// The endpoint leaves with its last session: who joins meanwhile is not to end up on it, alone.
+#[tokio::test]
+async fn join_as_the_last_session_ends_is_seen_by_the_others() {
+    let mut one = Member::join(loopback(), "one").await;
+    let backend = GossipMembership::isolated(seeded(loopback(), one.addr())).unwrap();
+    for round in 0..20 {
+        let two = Member::join_by(backend.clone(), &format!("two-{round}")).await.unwrap();
+        two.session.presence.leave().await.unwrap();
+        let gone = std::thread::spawn(move || drop(two));
+        let three = Member::join_by(backend.clone(), &format!("three-{round}")).await.unwrap();
+        gone.join().unwrap();
+        one.sees_up(&three).await;
+        three.session.presence.leave().await.unwrap();
+    }
+}

@@ -10,9 +10,10 @@ use pogo_core::{
 
 use super::{
     super::{Form, Input},
-    net::{Net, publish, put, record},
+    net::{Net, addr, publish, put, record},
     records,
 };
+use crate::peer::Life;
 
 #[test]
 fn newcomer_sees_all_members_and_records_before_it_is_synced() {
@@ -210,5 +211,93 @@ fn seed_that_left_and_is_back_is_found_by_those_who_stayed() {
     net.run(Duration::from_secs(2));
     for host in 0..3 {
         assert_eq!(net.sees(host).len(), 3, "host {host}");
+    }
+}
+
+/// The first link of each is with the other newcomer, who has nothing yet.
+#[test]
+fn newcomers_that_start_at_once_have_the_records_of_the_old_before_they_are_synced() {
+    let mut net = Net::formed(3);
+    net.ask(0, put("spec/a", record(1, "v")));
+    for (host, other) in [(1, 2), (2, 1)] {
+        net.kill(host);
+        net.run(Duration::from_secs(1));
+        net.hosts[host].seeds = vec![other, 0];
+        net.hosts[host].events.clear();
+    }
+    for host in 1..3 {
+        net.start(host);
+    }
+    for host in 1..3 {
+        net.join(host, &format!("m{host}"));
+    }
+    net.run(Duration::from_millis(100));
+    for host in 1..3 {
+        let told = net.told(host, pogo_core::time::Timestamp::ZERO);
+        let synced = told.iter().position(|(_, it)| matches!(it, Event::Synced));
+        let before = &told[..synced.expect("synced")];
+        assert!(before.iter().any(|(_, it)| matches!(it, Event::Shared(_))), "host {host}");
+        let ups = before.iter().filter(|(_, it)| matches!(it, Event::MemberUp(_)));
+        assert!(ups.count() >= 2, "host {host}");
+    }
+}
+
+#[test]
+fn member_whose_clock_is_right_may_write_beside_one_that_is_behind() {
+    let mut net = Net::new(2);
+    net.hosts[0].ahead = Duration::from_secs(3_600);
+    net.join(0, "m0");
+    net.join(1, "m1");
+    net.run(Duration::from_secs(1));
+    let (_, answer) = net.ask(0, put("spec/a", record(1, "v")));
+    assert!(matches!(answer, pogo_core::node::Answer::Put(_)), "{answer:?}");
+}
+
+/// Each of them would be looked for at its address for minutes.
+#[test]
+fn process_whose_join_fails_has_left() {
+    let mut net = Net::formed(2);
+    net.hosts.push(Net::new(2).hosts.pop().unwrap());
+    let session = net.join(2, "m0");
+    net.run(Duration::from_secs(1));
+    assert!(net.hosts[2].failed.contains_key(&session));
+    net.handle(2, Input::Drop(session));
+    net.run(Duration::from_millis(10));
+    let lives = |host: usize| -> Vec<Life> {
+        let engine = net.hosts[host].engine.as_ref().unwrap();
+        engine.peers().filter(|it| it.addr == addr(2)).map(|it| it.life).collect()
+    };
+    assert_eq!((lives(0), lives(1)), (vec![Life::Left], vec![Life::Left]));
+}
+
+/// The others hold it to have left for good: it could only be alone.
+#[test]
+fn process_that_has_left_takes_no_other_session() {
+    let mut net = Net::formed(2);
+    let left = net.session(1);
+    net.ask(1, MembershipRequest::Leave);
+    net.handle(1, Input::Drop(left));
+    let again = net.join(1, "m1");
+    assert!(matches!(net.hosts[1].failed.get(&again), Some(MembershipError::SessionEnded)));
+}
+
+/// Newcomers hear of the dead from those who still remember them; told on and on, nobody would
+/// ever be forgotten.
+#[test]
+fn dead_peer_is_forgotten_though_newcomers_hear_of_it() {
+    let mut net = Net::formed(2);
+    net.handle(1, Input::Drop(net.session(1)));
+    net.kill(1);
+    net.hosts[1].seeds = vec![1];
+    for number in 0..8_usize {
+        let mut host = Net::new(2).hosts.pop().unwrap();
+        host.seeds = vec![0, number + 1];
+        net.hosts.push(host);
+        net.join(number + 2, &format!("n{number}"));
+        net.run(Duration::from_secs(300));
+    }
+    for (number, host) in net.hosts.iter().enumerate() {
+        let Some(engine) = &host.engine else { continue };
+        assert!(engine.peers().all(|it| it.addr != addr(1)), "host {number}");
     }
 }

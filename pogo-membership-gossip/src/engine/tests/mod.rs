@@ -3,6 +3,7 @@
 mod joining;
 mod loss;
 mod net;
+mod sparse;
 mod writing;
 
 use std::time::Duration;

@@ -19,7 +19,7 @@ use pogo_core::{
 use super::super::{
     CallId, Config, DialError, Engine, Form, Input, LinkId, Output, SessionId, Target,
 };
-use crate::{message::Message, peer::PeerId, shared::SyncMessage, timing::Timing};
+use crate::{message::Message, peer::PeerId, shared::SyncMessage, swim::FULL_MESH, timing::Timing};
 
 const LATENCY: Duration = Duration::from_micros(200);
 /// What a link carried into a cut comes out this long after the end of it.
@@ -123,6 +123,10 @@ impl Net {
             net.join(host, &format!("m{host}"));
             net.run(Duration::from_millis(300));
         }
+        if count > FULL_MESH {
+            // News of the last goes on over many links.
+            net.run(Duration::from_secs(3));
+        }
         for host in 0..count {
             assert_eq!(net.sees(host).len(), count, "host {host}: {:?}", net.sees(host));
         }
@@ -223,6 +227,27 @@ impl Net {
         } else {
             self.later(LATENCY, owner, input);
         }
+    }
+
+    /// How many links a host has.
+    pub(super) fn links(&self, host: usize) -> usize {
+        self.ends.values().filter(|(it, _)| *it == host).count()
+    }
+
+    /// The oldest link of a host breaks, and with it goes what it carries.
+    pub(super) fn lose_link(&mut self, host: usize) {
+        let end = self.ends.iter().find(|(_, (it, _))| *it == host).map(|(end, _)| *end);
+        let end = end.expect("a link");
+        let (_, other) = self.ends[&end];
+        let lost = |it: &Happening| {
+            matches!(it, Happening::To(_, _, Input::Received { link, .. })
+                if *link == end || *link == other)
+        };
+        self.queue.retain(|_, it| !lost(it));
+        self.close(end);
+        self.later(LATENCY, host, Input::LinkDown(end));
+        let (owner, _) = (1 - host, other);
+        self.later(LATENCY, owner, Input::LinkDown(other));
     }
 
     /// Cuts every way between the two groups.

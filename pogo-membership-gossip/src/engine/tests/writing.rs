@@ -106,3 +106,42 @@ fn reading_asks_every_live_peer_and_says_where_one_does_not_answer() {
     let refused = matches!(answer, Answer::Failed(MembershipError::Unavailable { .. }));
     assert!(found_dead || refused, "{answer:?}");
 }
+
+/// It had the report all along, so it got no delta to acknowledge when it returned.
+#[test]
+fn report_that_changes_nothing_is_answered_at_once_after_a_return() {
+    let mut net = Net::formed(3);
+    net.ask(0, publish("report/a", Some("v")));
+    net.cut(&[2], &[0, 1]);
+    net.run(Duration::from_secs(5));
+    net.heal();
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.sees(0).len(), 3);
+    let (took, answer) = net.ask(0, publish("report/a", Some("v")));
+    assert!(matches!(answer, Answer::Done), "{answer:?}");
+    assert_eq!(took, Duration::ZERO);
+}
+
+/// Of two links the one that carried the write broke; the peer lives and never heard of it.
+#[test]
+fn write_on_a_link_that_breaks_goes_over_the_other() {
+    let mut net = Net::new(2);
+    for host in 0..2 {
+        net.hosts[host].seeds = vec![0, 1];
+        net.start(host);
+    }
+    for host in 0..2 {
+        net.join(host, &format!("m{host}"));
+    }
+    net.run(Duration::from_secs(1));
+    assert_eq!(net.links(0), 2, "they dialled each other at once");
+    let put = net.request(0, put("spec/a", record(1, "v")));
+    let publish = net.request(0, publish("report/a", Some("v")));
+    net.lose_link(0);
+    net.run(Duration::from_millis(50));
+    for call in [put, publish] {
+        let (_, answer) = net.hosts[0].answers.get(&call).expect("an answer");
+        assert!(is_applied(answer) || matches!(answer, Answer::Done), "{answer:?}");
+    }
+    assert_eq!(records(&net, 1), ["spec/a"]);
+}
