@@ -63,8 +63,11 @@ async fn url_that_names_no_backend_is_refused_with_what_is_known() {
         Err(StartError::Backend(error)) => error,
         other => panic!("{url}: {other:?}"),
     };
-    let error = refusal("gossip://0.0.0.0:7946").await;
-    assert_eq!(error.to_string(), "unknown backend \"gossip\"; known are: memory");
+    let error = refusal("carrier-pigeon://loft").await;
+    assert_eq!(error.to_string(), "unknown backend \"carrier-pigeon\"; known are: gossip, memory");
+    let error = refusal("gossip://127.0.0.1:0?sedes=a").await.to_string();
+    assert!(error.starts_with("gossip has no parameter \"sedes\"; known are: seeds,"), "{error}");
+    assert!(matches!(refusal("gossip://0.0.0.0:7946").await, BackendError::Setting { .. }));
     let error = refusal("memory://x?nmae=a").await;
     assert_eq!(error.to_string(), "memory has no parameter \"nmae\"; known are: name");
     assert!(matches!(refusal("memory").await, BackendError::Malformed { .. }));
