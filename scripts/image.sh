@@ -9,14 +9,10 @@ if [[ $(uname -s) != Linux ]]; then
 fi
 
 tag=pogo:local
-built="${CARGO_TARGET_DIR:-target}/release/pogo"
 context="${CARGO_TARGET_DIR:-target}/image"
-
-# Flags for the last step alone, so every crate below is shared with other release builds of the program.
-cargo rustc --locked --quiet --release --package pogo-cli --bin pogo -- \
-    -C target-feature=+crt-static -C strip=debuginfo >&2
+program=$(scripts/program.sh)
 mkdir -p "$context"
-cp "$built" "$context/pogo"
+cp "$program" "$context/pogo"
 
 # The image says what it was built from; one that is up to date is left alone.
 content=$(cat docker/Dockerfile "$context/pogo" | sha256sum | cut -d ' ' -f 1)

@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Where some systems keep the tools of the network, out of the path of users.
 PATH+=:/usr/sbin:/sbin
 
-STAGES=(fmt rules clippy pure test doctest doc demo network)
+STAGES=(fmt rules clippy pure test doctest doc demo network containers)
 
 usage() {
     cat <<'TEXT'
@@ -21,16 +21,17 @@ Runs the named stages, or all of them in this order:
   doctest     the code in README.md and in the API docs
   doc         the API docs build without a warning
   demo        the demo kills members for 20 s, loses no child and runs none twice
-  network     machines that are cut off from each other, in network namespaces
+  network     agents on machines that are cut off from each other, in network namespaces
+  containers  agents in containers of the static image, run by docker-compose
 
 options:
   --yes      install what is missing without asking (also when there is no terminal)
   --verbose  show the output of each stage as it comes
   --help     show this text
 
-Every stage but the last needs Rust and a C linker only. 'network' needs Linux and iproute2, iptables, util-linux; and
-root only where the kernel keeps users from making namespaces. No stage is ever skipped: to do without one, name the
-others.
+Every stage but the last two needs Rust and a C linker only. 'network' needs Linux and iproute2, iptables, util-linux;
+and root only where the kernel keeps users from making namespaces. 'containers' needs Linux and a Docker daemon that
+answers to you. No stage is ever skipped: to do without one, name the others.
 TEXT
 }
 
@@ -47,6 +48,8 @@ REQUIREMENTS=(
     "iptables|command -v iptables|install_package iptables|network"
     "util-linux|command -v unshare && command -v setpriv|install_package util-linux|network"
     "network namespaces|as_root_of_a_network true|refuse_namespaces|network"
+    "Docker engine|docker_answers|install_docker|containers"
+    "docker-compose|compose_answers|install_package docker-compose|containers"
 )
 
 as_root() {
@@ -76,6 +79,40 @@ refuse_namespaces() {
     echo "this kernel keeps users from making network namespaces (kernel.unprivileged_userns_clone, AppArmor):" \
         "run this as root, or name the stages to run" >&2
     return 1
+}
+
+docker_answers() {
+    timeout 20 docker info
+}
+
+# As a program, or as a part of docker's.
+compose_answers() {
+    docker-compose version || docker compose version
+}
+
+# Docker's daemon is started as the system does it, or by hand where nothing manages services, as in a container.
+install_docker() {
+    if ! command -v docker >/dev/null; then install_package docker.io; fi
+    if ! is_present docker_answers; then
+        if as_root docker info >/dev/null 2>&1; then
+            echo "Docker answers to root only: add yourself to the group 'docker' and log in again" >&2
+            return 1
+        fi
+        as_root systemctl start docker 2>/dev/null || as_root service docker start ||
+            as_root setsid dockerd >/dev/null 2>&1 &
+        wait_until 30 docker_answers || docker_answers
+    fi
+}
+
+# Asks each second, at most so many times, whether a command succeeds.
+wait_until() {
+    local seconds=$1
+    shift
+    until is_present "$*"; do
+        seconds=$((seconds - 1))
+        if [[ $seconds -lt 0 ]]; then return 1; fi
+        sleep 1
+    done
 }
 
 is_present() {
@@ -235,9 +272,10 @@ stage_doc() {
 }
 
 stage_demo() {
-    # By its package, so that the image shares what this builds.
-    cargo run --locked --quiet --release --package pogo-cli --bin pogo -- \
-        demo --nodes 3 --children 300 --kill-every 4s --for 20s --json >"$logs/demo.json" || return 1
+    # The program that is in the image, too: one release build is enough.
+    local program
+    program=$(scripts/program.sh)
+    "$program" demo --nodes 3 --children 300 --kill-every 4s --for 20s --json >"$logs/demo.json" || return 1
     cat "$logs/demo.json"
 
     local failovers summary children running lost duplicates
@@ -255,9 +293,19 @@ stage_demo() {
 stage_network() {
     # The whole workspace, here and below: a package alone would be built again with other features.
     cargo test --locked --quiet --workspace --test network --no-run
-    as_root_of_a_network cargo test --locked --quiet --workspace --test network -- --nocapture 2>&1 |
+    # They wait most of their time, so all at once.
+    as_root_of_a_network cargo test --locked --quiet --workspace --test network -- --nocapture --test-threads=8 --skip compose 2>&1 |
         tee "$logs/network.cargo" || broken_run=1
     count_tests network && [[ -z ${broken_run:-} ]]
+}
+
+stage_containers() {
+    local began=$SECONDS
+    scripts/image.sh
+    echo "the image took $((SECONDS - began))s"
+    cargo test --locked --quiet --workspace --test network -- --nocapture compose 2>&1 |
+        tee "$logs/containers.cargo" || broken_run=1
+    count_tests containers && [[ -z ${broken_run:-} ]]
 }
 
 # The whole number under key $2 of the JSON object $1.

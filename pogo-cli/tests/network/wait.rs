@@ -29,3 +29,18 @@ pub(crate) fn eventually<T, S: Debug>(
         thread::park_timeout(TICK);
     }
 }
+
+/// Looks for as long as `lasts`; fails as soon as a look does.
+pub(crate) fn throughout<S: Debug>(
+    what: &str,
+    lasts: Duration,
+    mut look: impl FnMut() -> Result<(), S>,
+) {
+    let end = Instant::now() + lasts;
+    while Instant::now() < end {
+        if let Err(state) = look() {
+            panic!("it does not hold that {what}: {state:#?}");
+        }
+        thread::park_timeout(TICK);
+    }
+}
