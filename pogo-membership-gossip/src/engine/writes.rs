@@ -52,7 +52,8 @@ struct Write {
     began: Timestamp,
     /// Live peers that have not acknowledged it.
     missing: BTreeSet<PeerId>,
-    is_acked: bool,
+    /// Live peers that have.
+    acked: BTreeSet<PeerId>,
 }
 
 #[derive(Debug)]
@@ -155,7 +156,7 @@ impl Engine {
                 missing.retain(|peer| acked.get(peer).copied().unwrap_or_default() < *at);
             }
         }
-        let write = Write { waiter, what, began: self.now.mono, missing, is_acked: false };
+        let write = Write { waiter, what, began: self.now.mono, missing, acked: BTreeSet::new() };
         if write.missing.is_empty() {
             self.finish(write);
             return None;
@@ -206,7 +207,7 @@ impl Engine {
         if let Some(write) = self.writes.open.get_mut(&id)
             && write.missing.remove(&peer)
         {
-            write.is_acked = true;
+            write.acked.insert(peer);
             self.check_write(id);
         }
     }
@@ -215,7 +216,10 @@ impl Engine {
     pub(super) fn forget_writes_of(&mut self, peer: PeerId) {
         self.writes.acked.remove(&peer);
         let waiting = self.writes.open.iter_mut();
-        let waiting = waiting.filter_map(|(id, it)| it.missing.remove(&peer).then_some(*id));
+        let waiting = waiting.filter_map(|(id, it)| {
+            it.acked.remove(&peer);
+            it.missing.remove(&peer).then_some(*id)
+        });
         let waiting: Vec<u64> = waiting.collect();
         for id in waiting {
             self.check_write(id);
@@ -226,7 +230,7 @@ impl Engine {
         let Some(write) = self.writes.open.get(&id) else { return };
         let waited = self.now.mono.since(write.began);
         let patience = self.config.timing.detection * 2;
-        let is_done = write.missing.is_empty() || (write.is_acked && waited >= FOR_ALL);
+        let is_done = write.missing.is_empty() || (!write.acked.is_empty() && waited >= FOR_ALL);
         if !is_done && waited < patience {
             if !self.agenda.is_armed(Timer::Write(id)) {
                 self.agenda.arm(Timer::Write(id), write.began + patience);

@@ -82,6 +82,20 @@ fn accepted_write_survives_the_death_of_its_writer() {
 }
 
 #[test]
+fn acknowledgement_of_a_peer_that_has_died_since_counts_no_more() {
+    let mut net = Net::formed(3);
+    net.cut(&[2], &[0, 1]);
+    let call = net.request(0, put("spec/a", record(1, "v")));
+    net.run(Duration::from_millis(50));
+    assert_eq!(records(&net, 1), ["spec/a"]);
+    net.kill(1);
+    net.run(Duration::from_millis(150));
+    assert!(!net.hosts[0].answers.contains_key(&call), "the writer alone has it");
+    net.run(Duration::from_secs(3));
+    assert!(is_applied(&net.hosts[0].answers[&call].1), "and then there is nobody else");
+}
+
+#[test]
 fn older_write_is_stale_and_names_what_is_there() {
     let mut net = Net::formed(2);
     net.ask(0, put("spec/a", record(5, "new")));
