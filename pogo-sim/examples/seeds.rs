@@ -6,7 +6,7 @@
 //! [--backend hub|gossip]`
 //! `cargo run --release -p pogo-sim --example seeds -- --plan FILE [--trace CHILD]`
 
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::print_stdout, clippy::exit, reason = "its output is what it is for")]
 
 use std::{
     env, error::Error, fs, num::NonZeroUsize, ops::Range, process::ExitCode, thread, time::Instant,
@@ -20,6 +20,15 @@ use pogo_sim::{
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const HELP: &str =
+    "Runs seeds of a scenario, or one plan, and says what broke and how to repeat it.
+
+  --scenario NAME [--backend hub|gossip] [--seeds A..B] [--jobs N]
+  --scenario NAME --print SEED [--backend hub|gossip]     print the plan of a seed
+  --plan FILE [--trace CHILD]                             run a plan
+
+B is excluded. An unknown NAME lists the scenarios.";
 
 struct Args {
     scenarios: Vec<&'static Scenario>,
@@ -60,6 +69,10 @@ fn read_args() -> Result<Args> {
     };
     let mut words = env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--help" {
+            println!("{HELP}");
+            std::process::exit(0);
+        }
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
         match word.as_str() {
             "--scenario" => args.scenarios.push(find(&value)?),
