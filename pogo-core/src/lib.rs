@@ -3,6 +3,7 @@
 pub mod id;
 pub mod membership;
 pub mod memory;
+pub mod mutant;
 pub mod node;
 pub mod placement;
 pub mod random;

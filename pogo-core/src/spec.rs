@@ -1,6 +1,6 @@
 //! What a child is: the plain data that any member can start it from.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -61,6 +61,12 @@ pub enum SpecError {
         /// The mode that forbids it.
         exclusivity: Exclusivity,
     },
+    /// Others wait for its end before they start it elsewhere, so it needs a bound (R17).
+    #[error("an unbounded shutdown has no end that {exclusivity} could wait for; give it a grace")]
+    UnboundedNotAllowed {
+        /// The mode that forbids it.
+        exclusivity: Exclusivity,
+    },
     /// A grace period of zero: `Shutdown::Immediate` says that.
     #[error("a grace of zero is `Immediate`; use that")]
     ZeroGrace,
@@ -118,16 +124,22 @@ pub enum Exclusivity {
     /// One in the cluster; one on each side while the cluster is divided.
     #[default]
     Available,
+    /// One among members of which `size` see each other; elsewhere none (R17).
+    Quorum {
+        /// How many members, the holder among them; more than half of all that there are.
+        size: NonZeroU32,
+    },
     /// At most one, by a claim that carries a fencing token.
     Strict,
 }
 
 impl fmt::Display for Exclusivity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Available => "available",
-            Self::Strict => "strict",
-        })
+        match self {
+            Self::Available => f.write_str("available"),
+            Self::Quorum { size } => write!(f, "quorum of {size}"),
+            Self::Strict => f.write_str("strict"),
+        }
     }
 }
 
@@ -300,12 +312,25 @@ impl ChildSpec {
         if self.shutdown == Shutdown::Grace(Duration::ZERO) {
             return Err(SpecError::ZeroGrace);
         }
-        match (self.handover, self.exclusivity) {
-            (Handover::StartFirst, Some(exclusivity @ Exclusivity::Strict)) => {
-                Err(SpecError::StartFirstNotAllowed { exclusivity })
-            }
-            _ => Ok(()),
+        self.exclusivity.map_or(Ok(()), |exclusivity| self.fits(exclusivity))
+    }
+
+    /// Checks what only some modes forbid, `exclusivity` being the child's own or its scope's.
+    ///
+    /// # Errors
+    /// What the mode forbids.
+    pub fn fits(&self, exclusivity: Exclusivity) -> Result<(), SpecError> {
+        if exclusivity == Exclusivity::Available {
+            return Ok(());
         }
+        if self.handover == Handover::StartFirst {
+            return Err(SpecError::StartFirstNotAllowed { exclusivity });
+        }
+        // Others count on its end within its grace (R17); of a strict one the lease is the bound.
+        if self.shutdown == Shutdown::Unbounded && exclusivity != Exclusivity::Strict {
+            return Err(SpecError::UnboundedNotAllowed { exclusivity });
+        }
+        Ok(())
     }
 }
 

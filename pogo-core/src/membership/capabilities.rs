@@ -52,6 +52,11 @@ pub struct Capabilities {
     pub detection: Duration,
     /// How long an addition to the view settles at most (R6).
     pub view_settle: Duration,
+    /// How long a member's lease lasts from its last renewal (R16); `None` without leases.
+    pub lease_ttl: Option<Duration>,
+    /// Whether round trips to other members are told, which quorum children rest on where there
+    /// are no leases (R17).
+    pub contacts: bool,
 }
 
 impl Capabilities {
@@ -64,6 +69,8 @@ impl Capabilities {
             max_value_bytes: 1024 * 1024 + 64 * 1024,
             detection,
             view_settle,
+            lease_ttl: None,
+            contacts: false,
         }
     }
 }

@@ -127,9 +127,22 @@ pub trait Presence: Debug + Send + Sync + 'static {
         keys: &[Key],
     ) -> Result<Vec<Option<Bytes>>, MembershipError>;
 
-    /// Until when others must hold this member to be alive, in the join's clock; `None` without
-    /// leases.
+    /// Until when others must hold this member to be alive, in the join's clock: the time at which
+    /// the last acknowledged renewal was sent, and [`Capabilities::lease_ttl`] (R16). It never goes
+    /// back. `None` without leases.
     fn lease_deadline(&self) -> Option<Timestamp>;
+
+    /// The last round trip to each other member, as the time at which the probe was sent that it
+    /// answered, in the join's clock (R17). A member that holds this one to be down has not
+    /// answered. Empty on backends with leases, and while nobody asked to
+    /// [`probe_all`](Self::probe_all).
+    fn contacts(&self) -> Vec<(BootId, Timestamp)> {
+        Vec::new()
+    }
+
+    /// Whether every other member is to be probed each quarter of the detection window, because
+    /// there are children that need a quorum (R17). Nothing to do on backends with leases.
+    fn probe_all(&self, _on: bool) {}
 
     /// Leaves: the others see [`DownReason::Left`], once.
     ///

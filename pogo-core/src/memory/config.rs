@@ -51,6 +51,9 @@ impl HubConfig {
             max_value_bytes: self.max_value_bytes,
             detection: self.detection,
             view_settle: self.view_settle,
+            // The hub renews nothing else than the right to claims.
+            lease_ttl: if self.claims { Some(self.lease_ttl) } else { None },
+            contacts: false,
         }
     }
 }

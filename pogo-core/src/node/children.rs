@@ -6,13 +6,15 @@ use std::{
 };
 
 use super::{
-    child::{Child, Desired},
+    child::{Child, Desired, Seen},
+    local::Local,
     members::Members,
     pools::Pools,
     wire::Report,
 };
 use crate::{
     id::{BootId, ChildId},
+    mutant::planted,
     time::Timestamp,
 };
 
@@ -106,7 +108,9 @@ impl Children {
         let child = self.entry(id);
         child.desired = desired;
         // A new spec is a new start: who died or held on under the old one bears on it no more.
-        child.claim_held_by = None;
+        if !planted("new spec keeps an old refusal") {
+            child.claim_held_by = None;
+        }
         let spec = child.wanted().map(|(spec, _)| std::sync::Arc::clone(spec));
         let pool = spec.map(|spec| self.pools.intern(&spec, members));
         let key = match self.by_id.get_mut(id) {
@@ -221,6 +225,17 @@ impl Children {
             child.queued.dirty = false;
         }
         Some(id)
+    }
+
+    /// What children that nobody holds wait for has changed: they are told to observers.
+    pub(super) fn tell_pending(&mut self) {
+        for (id, child) in &mut self.by_id {
+            let here = child.local.as_ref().is_some_and(Local::is_instance);
+            let held = here || child.reports.iter().any(Seen::is_holder);
+            if !held && child.wanted().is_some() {
+                mark(&mut child.queued.changed, &mut self.changed, id);
+            }
+        }
     }
 
     pub(super) fn pop_changed(&mut self) -> Option<ChildId> {

@@ -11,12 +11,13 @@ use super::{
     outbox::{Lookup, Purpose},
     replies::{Form, Open},
     request::{RequestError, StartChildError, StartMode, Started, Terminated},
+    tenure::is_long_enough_a_lease,
     wire::{SpecRecord, spec_key, to_json},
 };
 use crate::{
     id::{ChildId, RequestId},
     membership::{Durability, Expect, Guarantee, MembershipError, Put},
-    spec::{ChildSpec, SpecError},
+    spec::{ChildSpec, Exclusivity, SpecError},
 };
 
 /// Requests under way.
@@ -149,18 +150,28 @@ impl Node {
         if !first {
             return Err(StartChildError::Duplicate { id: spec.id });
         }
-        if let Some(lack) = self.strict_lack(&spec) {
-            let wanted = "strict exclusivity";
-            return Err(StartChildError::Unsupported { id: spec.id, wanted, backend: lack });
+        let exclusivity = self.exclusivity_of(&spec);
+        spec.fits(exclusivity)?;
+        let (wanted, lack) = match exclusivity {
+            Exclusivity::Available => return Ok(spec),
+            Exclusivity::Quorum { .. } => ("a quorum", self.quorum_lack()),
+            Exclusivity::Strict => ("strict exclusivity", self.strict_lack()),
+        };
+        match lack {
+            Some(backend) => Err(StartChildError::Unsupported { id: spec.id, wanted, backend }),
+            None => Ok(spec),
         }
-        Ok(spec)
+    }
+
+    /// What the backend lacks for a quorum child, if so.
+    fn quorum_lack(&self) -> Option<String> {
+        let told = self.session.capabilities.as_ref()?;
+        let lacks = told.lease_ttl.is_none() && !told.contacts;
+        lacks.then(|| "the backend, with neither leases nor round trips, cannot give".to_owned())
     }
 
     /// What the backend lacks for a strict child, if so.
-    fn strict_lack(&self, spec: &ChildSpec) -> Option<String> {
-        if !self.is_strict(spec) {
-            return None;
-        }
+    fn strict_lack(&self) -> Option<String> {
         let claims =
             self.session.capabilities.as_ref().map_or(Guarantee::Linearizable, |it| it.claims);
         let least = if self.config.accept_best_effort_claims {
@@ -168,7 +179,12 @@ impl Node {
         } else {
             Guarantee::Linearizable
         };
-        (claims < least).then(|| format!("the backend's claims ({claims}) cannot give"))
+        if claims < least {
+            return Some(format!("the backend's claims ({claims}) cannot give"));
+        }
+        let ttl = self.session.capabilities.as_ref()?.lease_ttl?;
+        let short = !is_long_enough_a_lease(ttl);
+        short.then(|| format!("the backend's leases of {ttl:?} are too short for"))
     }
 
     fn open_one(&mut self, request: RequestId, id: &ChildId, change: Wish) {

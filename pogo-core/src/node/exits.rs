@@ -10,6 +10,7 @@ use super::{
 use crate::{
     id::{ChildId, RunId},
     membership::{Expect, Put},
+    mutant::planted,
     record::Stage,
     spec::Handover,
 };
@@ -28,6 +29,7 @@ impl Node {
         }
         local.run = None;
         let restart = local.spec.restart;
+        let spec = std::sync::Arc::clone(&local.spec);
         let asked = match &local.phase {
             Phase::Stopping { cause } => Some(cause.clone()),
             Phase::Stuck { cause } => cause.clone(),
@@ -41,6 +43,7 @@ impl Node {
             | Phase::Released { .. }
             | Phase::Done { .. } => None,
         };
+        self.leave_tenure(&spec);
         let normal = end.reason == ExitReason::Normal;
         let completed = match &asked {
             Some(_) => end.finished,
@@ -89,6 +92,9 @@ impl Node {
         let Some(local) = self.children.edit(id).and_then(|child| child.local.as_mut()) else {
             return;
         };
+        if planted("back-off starts over") {
+            local.failures.backoff.reset();
+        }
         local.endpoint = None;
         local.failures.restarts = local.failures.restarts.saturating_add(1);
         if local.failures.record(&policy, now, last) {

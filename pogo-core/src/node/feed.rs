@@ -13,6 +13,7 @@ use crate::{
     membership::{
         self, Capabilities, DownReason, Gone, Health, MemberInfo, MemberStatus, ViewDiff,
     },
+    mutant::planted,
     record::Stamp,
     spec::Exclusivity,
     time::Timestamp,
@@ -90,6 +91,7 @@ impl Session {
 impl Node {
     pub(super) fn on_joined(&mut self, me: MemberId, capabilities: Capabilities) {
         self.session.me = Some(me);
+        self.begin_tenure(&capabilities);
         self.session.capabilities = Some(capabilities);
         self.session.state = State::Reading;
         self.session.diff = ViewDiff::default();
@@ -136,20 +138,39 @@ impl Node {
 
     pub(super) fn on_member_info(&mut self, info: MemberInfo) {
         let boot = info.id.boot;
+        // A snapshot names who took a name over before its end tells that the former one is gone:
+        // two of one name would own the same children (R13).
+        let former = self.members.by_name(&info.id.name).map(|member| member.info.id.clone());
+        if let Some(former) = former
+            && former.boot != boot
+            && former.incarnation < info.id.incarnation
+        {
+            self.on_member_down(&former, DownReason::Replaced);
+        }
         if !self.members.is_live(boot) {
             self.absolve(boot);
         }
+        let is_new = !self.members.is_live(boot);
         let change = self.members.upsert(info);
         self.after_member_change(boot, change);
+        if is_new && self.tenure.is_about_quorum() {
+            self.publisher.view_changed();
+        }
     }
 
     pub(super) fn on_member_view(&mut self, boot: BootId, view: Option<ViewRecord>) {
+        let told = view.is_some();
         let change = self.members.set_view(boot, view);
         if change == Change::None {
             self.try_settle();
         } else {
             self.after_member_change(boot, change);
         }
+        if told {
+            // Its view comes after its reports: what it runs is known from now on.
+            self.note_found(boot);
+        }
+        self.recount_losses();
     }
 
     fn after_member_change(&mut self, boot: BootId, change: Change) {
@@ -177,13 +198,17 @@ impl Node {
         let Some(member) = self.members.remove(boot) else { return };
         self.note_loss();
         for child in &member.reports {
-            self.on_reporter_down(child, boot, reason);
+            self.on_reporter_down(child, &member.info.id, reason);
         }
         for child in &member.wants {
             self.children.revisit(child);
         }
         self.children.replace_member(boot, &self.members);
         self.publisher.view_changed();
+        self.note_lost(&member.info.id, reason);
+        if planted("observers miss a departure") {
+            return;
+        }
         self.tell(Event::MemberGone { member: member.info.id, reason });
         self.try_settle();
     }
@@ -209,6 +234,8 @@ impl Node {
         self.publisher.republish(&local, self.moves.wanted());
         self.begin_settling();
         self.try_settle();
+        self.losses.meet_strangers();
+        self.recount_losses();
         for id in self.children.ids() {
             self.children.revisit(&id);
         }
@@ -289,13 +316,13 @@ impl Node {
             let Some(child) = self.children.edit(&id) else { continue };
             child.claim_held_by = None;
             // Late news, or the truth: only asking again tells.
-            if child.claim.is_some() {
+            if child.claim.is_some() && !child.claim_releasing {
                 self.outbox.acquire(id);
             }
         }
     }
 
     pub(super) fn is_strict(&self, spec: &crate::spec::ChildSpec) -> bool {
-        spec.exclusivity.unwrap_or(self.config.exclusivity) == Exclusivity::Strict
+        self.exclusivity_of(spec) == Exclusivity::Strict
     }
 }

@@ -8,6 +8,10 @@ use super::{
 };
 use crate::membership::{Health, MemberStatus};
 
+/// What keeps this member from taking children over and from starting those that nobody reports,
+/// and how often its members have changed.
+pub(super) type Gates = (Option<PendingReason>, Option<PendingReason>, u64);
+
 impl Node {
     /// What a plan looks at.
     pub(super) fn scene(&self) -> Scene<'_> {
@@ -19,6 +23,9 @@ impl Node {
             members: &self.members,
             orphan_gate: takeover_gate.clone().or_else(|| self.orphan_gate()),
             takeover_gate,
+            tenure: &self.tenure,
+            losses: &self.losses,
+            ttl: self.session.capabilities.as_ref().and_then(|it| it.lease_ttl),
             leaving: self.departure.leaving(),
             cordoned: self.session.cordoned,
         }
@@ -96,6 +103,11 @@ impl Node {
         }
         self.session.health = health.clone();
         self.tell(super::Event::Health { health });
+    }
+
+    /// What children wait for as a whole; where it has changed, so has what is said of them.
+    pub(super) fn gates(&self) -> Gates {
+        (self.takeover_gate(), self.orphan_gate(), self.members.changes())
     }
 
     /// Takes a change of this member's own status, first for itself, then for the others.

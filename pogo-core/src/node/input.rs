@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Request;
 use crate::{
-    id::{ChildId, MemberId, RequestId, RunId},
+    id::{BootId, ChildId, MemberId, RequestId, RunId},
     membership::{Capabilities, ClaimOutcome, Event, MembershipError, PutOutcome},
     record::Record,
+    time::Timestamp,
 };
 
 /// Everything that can happen to a node. Any input is legal in any state.
@@ -54,8 +55,19 @@ pub enum Input {
         /// Which run.
         run: RunId,
     },
+    /// What [`super::Output::ReadContact`] asked for.
+    Contact(Contact),
     /// Stop every child, leave, and end.
     Shutdown,
+}
+
+/// How this member stands with its backend: what strict and quorum children rest on (R16, R17).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// [`crate::membership::Presence::lease_deadline`].
+    pub lease: Option<Timestamp>,
+    /// [`crate::membership::Presence::contacts`].
+    pub answered: Vec<(BootId, Timestamp)>,
 }
 
 /// The answer to a membership request.

@@ -1,6 +1,6 @@
 //! What a node shows: the values that users, observers and laws read.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, num::NonZeroU32};
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +113,28 @@ pub enum PendingReason {
     },
     /// Its member crashed and is waited for (R14).
     FailoverDelay,
+    /// This member's lease is over, or too close to its end to start anything (R16).
+    LeaseLapsed,
+    /// Too few members answer this one (R17).
+    NoQuorum {
+        /// How many are needed, this one among them.
+        size: NonZeroU32,
+    },
+    /// There are more members than the quorum is a majority of: no side of a division would be
+    /// the only one (R17).
+    QuorumTooSmall {
+        /// How many members there are, lost ones that have not left among them.
+        members: u32,
+        /// The quorum that is asked for.
+        size: NonZeroU32,
+    },
+    /// Members that were lost may still run it; they have to have stopped it soon (R17).
+    HolderStops,
+    /// A member that may still run it was lost, and too few others have noticed (R17).
+    HolderMayRun {
+        /// That member.
+        member: MemberName,
+    },
 }
 
 impl fmt::Display for PendingReason {
@@ -138,6 +160,18 @@ impl fmt::Display for PendingReason {
             Self::OwnerStarting { owner } => write!(f, "{owner} has not reported it yet"),
             Self::ClaimHeld { by } => write!(f, "its claim is held by {by}"),
             Self::FailoverDelay => f.write_str("its member crashed and is waited for"),
+            Self::LeaseLapsed => f.write_str("the backend does not renew this member's lease"),
+            Self::NoQuorum { size } => write!(f, "fewer than {size} members see each other"),
+            Self::QuorumTooSmall { members, size } => write!(
+                f,
+                "a quorum of {size} is no majority of {members} members: raise it, or let lost members leave"
+            ),
+            Self::HolderStops => {
+                f.write_str("members that were lost may still run it; they stop it soon")
+            }
+            Self::HolderMayRun { member } => {
+                write!(f, "{member} may still run it: others have not noticed its loss")
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The node's own laws (S12), checked in simulation after every step.
 
-use super::{Node, Violation, local::Phase};
+use super::{Node, Violation, local::Phase, timers::Timer};
 
 impl Node {
     /// Checks the node's own laws (S12).
@@ -30,6 +30,17 @@ impl Node {
             } else if child.claim.is_some() && !child.claim_releasing {
                 return violation(format!("{id}: a claim without an instance"));
             }
+            if child.wanted_here != self.moves.wants(id) {
+                return violation(format!("{id}: whether it is wanted here is told in two ways"));
+            }
+            if child.wanted_here && child.local.as_ref().is_some_and(|it| it.run.is_some()) {
+                return violation(format!("{id}: it runs here and is asked for"));
+            }
+            if let Some(due) = child.due
+                && !self.timers.has(&Timer::Child(id.clone()), due)
+            {
+                return violation(format!("{id}: its deadline is not in the table"));
+            }
             if child.wanted().is_some() != child.pool.is_some() {
                 return violation(format!("{id}: wanted and placed disagree"));
             }
@@ -42,6 +53,10 @@ impl Node {
             if child.pool.is_some() && best != child.owner {
                 return violation(format!("{id}: its owner is not the first in its order"));
             }
+        }
+        let due = self.children.iter().filter(|(_, child)| child.due.is_some()).count();
+        if due != self.timers.of_children() {
+            return violation("a deadline without its child".to_owned());
         }
         Ok(())
     }

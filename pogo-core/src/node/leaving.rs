@@ -16,6 +16,7 @@ use super::{
 use crate::{
     id::{ChildId, MemberName, RequestId},
     membership::{Expect, MemberStatus, MembershipError, Put},
+    mutant::planted,
     time::Timestamp,
 };
 
@@ -76,8 +77,18 @@ impl Departure {
     }
 
     pub(super) fn note_moved(&mut self, id: &ChildId) {
+        if planted("drain hides what moved") {
+            return;
+        }
         if matches!(self.stage, Stage::Draining { .. }) {
             self.moved.insert(id.clone());
+        }
+    }
+
+    /// It was released, and nobody took it up (R23).
+    pub(super) fn note_left_behind(&mut self, id: &ChildId) {
+        if matches!(self.stage, Stage::Draining { .. }) {
+            self.left_behind.insert(id.clone());
         }
     }
 
@@ -233,6 +244,7 @@ impl Node {
                         .as_ref()
                         .is_none_or(|it| matches!(it.phase, Phase::Done { until: Some(_) }))
                 });
+                let clear = clear || planted("leaves before its children");
                 if clear && self.is_all_told() {
                     self.leave();
                 }

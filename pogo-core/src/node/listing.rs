@@ -13,6 +13,7 @@ use super::{
 use crate::{
     id::{ChildId, MemberId, MemberName},
     membership::Health,
+    mutant::planted,
     record::Stamp,
     spec::ChildSpec,
 };
@@ -177,10 +178,16 @@ impl Node {
         }
         let Some(owner) = child.owner else { return self.unplaceable_reason(spec) };
         if owner == self.boot {
+            if let Some(gate) = scene.tenure_gate(spec).or_else(|| scene.quorum_gate(spec)) {
+                return gate;
+            }
             if let Some(by) = &child.claim_held_by {
                 return PendingReason::ClaimHeld { by: by.clone() };
             }
             if let Some(gate) = scene.orphan_gate {
+                return gate;
+            }
+            if let Some(gate) = scene.losses_gate(spec) {
                 return gate;
             }
             if child.not_before.is_some_and(|at| at > self.now.mono) {
@@ -215,9 +222,15 @@ impl Node {
 
     /// Tells observers of every child that changed while an input was handled, once each.
     pub(super) fn tell_observers(&mut self) {
+        let gates = self.gates();
+        if self.told_gates != gates {
+            self.told_gates = gates;
+            self.children.tell_pending();
+        }
         while let Some(id) = self.children.pop_changed() {
             match self.child_info(&id) {
                 Some(info) => self.tell(Event::Child(info)),
+                None if planted("observers miss an end") => {}
                 None => self.tell(Event::ChildGone { id }),
             }
         }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     id::{BootId, ChildId, MemberId, MemberName},
     membership::{MemberInfo, MemberStatus},
+    mutant::planted,
     spec::ChildSpec,
     time::Timestamp,
 };
@@ -102,8 +103,12 @@ pub(super) struct Members {
     by_boot: BTreeMap<BootId, Member>,
     /// Until when an addition settles at the latest; `None` once settled.
     settling_until: Option<Timestamp>,
+    /// Whether the last settling ended because views agreed.
+    agreed: bool,
     /// The most active members ever seen at once (R12).
     most_seen: usize,
+    /// Counts what bears on placement and starts.
+    changes: u64,
 }
 
 /// How a change to the members bears on placement and starts.
@@ -119,7 +124,14 @@ pub(super) enum Change {
 
 impl Members {
     pub(super) const fn new(me: BootId) -> Self {
-        Self { me, by_boot: BTreeMap::new(), settling_until: None, most_seen: 0 }
+        Self {
+            me,
+            by_boot: BTreeMap::new(),
+            settling_until: None,
+            agreed: false,
+            most_seen: 0,
+            changes: 0,
+        }
     }
 
     pub(super) fn get(&self, boot: BootId) -> Option<&Member> {
@@ -170,7 +182,7 @@ impl Members {
             }
         }
         self.most_seen = self.most_seen.max(self.active().count());
-        self.change(before, boot)
+        self.count(before, boot)
     }
 
     /// Takes a member's own word about its view.
@@ -179,11 +191,23 @@ impl Members {
         if let Some(member) = self.by_boot.get_mut(&boot) {
             member.view = view;
         }
-        self.change(before, boot)
+        self.count(before, boot)
     }
 
     pub(super) fn remove(&mut self, boot: BootId) -> Option<Member> {
+        self.changes += 1;
         self.by_boot.remove(&boot)
+    }
+
+    fn count(&mut self, before: Option<(bool, bool, MemberInfo)>, boot: BootId) -> Change {
+        let change = self.change(before, boot);
+        self.changes += u64::from(change != Change::None);
+        change
+    }
+
+    /// Grows with every change that bears on placement and starts.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// What R6 compares: being active, and everything that placement reads.
@@ -243,13 +267,17 @@ impl Members {
                 hash_text(&mut hasher, kind.as_str());
             }
         }
-        ViewRecord { members, digest: hasher.digest(), cordoned }
+        let inactive = self.iter().filter(|it| it.info.status != MemberStatus::Active);
+        let inactive = inactive.map(|member| member.info.id.boot).collect();
+        ViewRecord { members, digest: hasher.digest(), cordoned, inactive }
     }
 
     /// Starts of unreported children wait from now on (R6).
     pub(super) fn begin_settling(&mut self, now: Timestamp, view_settle: Duration) -> Timestamp {
         let until = now + view_settle;
+        let until = if planted("additions settle at once") { now } else { until };
         self.settling_until = Some(until);
+        self.agreed = false;
         until
     }
 
@@ -261,15 +289,29 @@ impl Members {
     /// whether it ended now.
     pub(super) fn try_settle(&mut self, now: Timestamp) -> bool {
         let Some(until) = self.settling_until else { return false };
-        if until <= now || self.views_agree() {
+        self.agreed = self.views_agree();
+        if until <= now || self.agreed {
             self.settling_until = None;
             return true;
         }
         false
     }
 
+    /// Whether all views were equal when the last addition had settled.
+    pub(super) const fn have_agreed(&self) -> bool {
+        self.agreed && self.settling_until.is_none()
+    }
+
     fn views_agree(&self) -> bool {
         if self.active().count() > AGREEMENT_MEMBERS {
+            return false;
+        }
+        // Who has read its snapshot before this one came does not know it yet, and may start what
+        // this one does.
+        let joins = |member: &Member| {
+            member.info.id.boot != self.me && member.info.status == MemberStatus::Joining
+        };
+        if self.by_boot.values().any(joins) {
             return false;
         }
         let mine = self.view(false);

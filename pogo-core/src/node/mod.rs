@@ -32,6 +32,7 @@ mod invariants;
 mod leaving;
 mod listing;
 mod local;
+mod losses;
 mod members;
 mod outbox;
 mod owned;
@@ -45,6 +46,7 @@ mod shared;
 mod steps;
 mod strikes;
 mod survivor;
+mod tenure;
 mod timers;
 mod wire;
 
@@ -54,17 +56,20 @@ use self::{
     children::Children,
     client::Clients,
     feed::Session,
+    gates::Gates,
     leaving::Departure,
+    losses::Losses,
     members::Members,
     outbox::Outbox,
     publish::Publisher,
     steps::Moves,
+    tenure::Tenure,
     timers::{Timer, Timers},
 };
 pub use self::{
     config::{Config, RestartPolicy},
     event::Event,
-    input::{Answer, ExitReason, Input, RunEnd},
+    input::{Answer, Contact, ExitReason, Input, RunEnd},
     inspect::{
         ChildInfo, Exclusion, Explanation, LeavePlan, Listing, MemberView, PendingReason, Status,
         View,
@@ -74,6 +79,7 @@ pub use self::{
     request::{
         Drained, Reply, Request, RequestError, StartChildError, StartMode, Started, Terminated,
     },
+    tenure::is_long_enough_a_lease,
 };
 use crate::{
     id::{BootId, RunId},
@@ -99,7 +105,11 @@ pub struct Node {
     clients: Clients,
     departure: Departure,
     timers: Timers,
+    tenure: Tenure,
+    losses: Losses,
     last_run: RunId,
+    /// The gates that observers know of.
+    told_gates: Gates,
     outputs: VecDeque<Output>,
 }
 
@@ -133,7 +143,10 @@ impl Node {
             clients: Clients::default(),
             departure: Departure::default(),
             timers,
+            tenure: Tenure::default(),
+            losses: Losses::default(),
             last_run: RunId::default(),
+            told_gates: Gates::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -151,6 +164,7 @@ impl Node {
             Input::ChildReady { child, run, endpoint } => self.on_ready(&child, run, endpoint),
             Input::ChildExited { child, run, end } => self.on_exited(&child, run, end),
             Input::ChildStuck { child, run } => self.on_stuck(&child, run),
+            Input::Contact(contact) => self.on_contact(contact),
             Input::Shutdown => self.on_shutdown(),
         }
         self.reconcile();
@@ -200,13 +214,15 @@ impl Node {
                 }
                 Timer::Child(id) => self.on_child_due(&id),
                 Timer::Request(request) => self.on_request_overdue(request),
+                Timer::Tenure => self.on_tenure_due(),
                 Timer::Leaving => self.on_departure_due(),
             }
         }
     }
 
     fn on_sync(&mut self) {
-        self.timers.arm(Timer::Sync, self.now.mono + self.config.sync_interval);
+        let each = if crate::mutant::planted("looks again and again") { 500 } else { 1 };
+        self.timers.arm(Timer::Sync, self.now.mono + self.config.sync_interval / each);
         self.sweep();
         self.children.unblock();
     }

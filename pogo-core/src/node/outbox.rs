@@ -15,6 +15,7 @@ use super::{
 use crate::{
     id::{ChildId, RequestId},
     membership::{Backoff, ClaimOutcome, MemberStatus, MembershipError, Put, PutOutcome},
+    mutant::planted,
     record::{Key, Record},
 };
 
@@ -347,7 +348,10 @@ impl Node {
     }
 
     fn retry_later(&mut self) {
-        let delay = self.outbox.backoff.next_delay(self.rng.next_u64());
+        let mut delay = self.outbox.backoff.next_delay(self.rng.next_u64());
+        if planted("retries at once") {
+            delay = Duration::ZERO;
+        }
         self.timers.arm_by(Timer::Retry, self.now.mono + delay);
     }
 

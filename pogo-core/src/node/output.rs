@@ -22,6 +22,11 @@ use serde::{Deserialize, Serialize};
 pub enum Output {
     /// Ask the session; answer with [`super::Input::Answer`].
     Membership(RequestId, MembershipRequest),
+    /// Read the session's lease and contacts, and answer with [`super::Input::Contact`] before
+    /// anything else; without a session there is no answer.
+    ReadContact,
+    /// Tell the session whether to probe every member (R17).
+    ProbeAll(bool),
     /// The session has ended: join again under the same boot id, then [`super::Input::Joined`].
     Rejoin,
     /// Run a child; exactly one `ChildExited` follows for this run.

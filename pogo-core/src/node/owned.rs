@@ -9,6 +9,7 @@ use super::{
 use crate::{
     id::{BootId, ChildId, MemberId},
     membership::{DownReason, Gone, OwnedUpdate},
+    mutant::planted,
 };
 
 /// A member that dies this soon after a child was ready counts as dead of its start (R11).
@@ -65,8 +66,10 @@ impl Node {
     }
 
     /// The member that reported `id` is gone.
-    pub(super) fn on_reporter_down(&mut self, id: &ChildId, boot: BootId, reason: DownReason) {
+    pub(super) fn on_reporter_down(&mut self, id: &ChildId, member: &MemberId, reason: DownReason) {
+        let boot = member.boot;
         let now = self.now.mono;
+        let mut struck = false;
         let crashed = reason != DownReason::Left;
         let delay = self.config.failover_delay;
         if let Some(child) = self.children.edit(id) {
@@ -76,8 +79,9 @@ impl Node {
                     let fresh = saw_ready && now.since(since) <= JUST_STARTED;
                     let starting = report.phase == ReportPhase::Starting
                         || (fresh && report.phase == ReportPhase::Running);
-                    if starting {
+                    if starting && !planted("death strikes nobody") {
                         child.strikes.add(report.version, boot);
+                        struck = true;
                     }
                 }
                 _ => {}
@@ -93,6 +97,12 @@ impl Node {
             }
         }
         self.children.set_report(id, boot, None, now);
+        // Its next start may be that member's own, which knows nothing of its former process.
+        let returns = !delay.is_zero() || self.members.by_name(&member.name).is_some();
+        let is_first = self.members.active().next().is_some_and(|it| it.info.id.boot == self.boot);
+        if struck && returns && is_first {
+            self.put_strikes(id);
+        }
     }
 
     /// A member that was held to be dead is there: it died of nothing (R11).

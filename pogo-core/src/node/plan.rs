@@ -3,19 +3,24 @@
 //! Pure, and level-triggered: it is given the picture and no reason, so it gives the same answer
 //! however the picture came about, and running it again changes nothing.
 
+use std::time::Duration;
+
 use super::{
     child::{Child, Desired, Seen},
     config::Config,
     inspect::PendingReason,
     local::{Local, Phase, StopCause},
+    losses::{Losses, Wait},
     members::Members,
     survivor::yields_to,
+    tenure::{Bond, Tenure, bond},
     wire::ReportPhase,
 };
 use crate::{
     id::{BootId, ChildId},
+    mutant::planted,
     record::Version,
-    spec::{ChildSpec, Handover, Restart},
+    spec::{ChildSpec, Exclusivity, Handover, Restart},
     time::Timestamp,
 };
 
@@ -30,8 +35,69 @@ pub(super) struct Scene<'a> {
     pub(super) orphan_gate: Option<PendingReason>,
     /// Why this member takes nothing over, if so.
     pub(super) takeover_gate: Option<PendingReason>,
+    pub(super) tenure: &'a Tenure,
+    pub(super) losses: &'a Losses,
+    pub(super) ttl: Option<Duration>,
     pub(super) leaving: Leaving,
     pub(super) cordoned: bool,
+}
+
+impl Scene<'_> {
+    fn bond(&self, spec: &ChildSpec) -> Option<Bond> {
+        let exclusivity = spec.exclusivity.unwrap_or(self.config.exclusivity);
+        bond(exclusivity, spec.shutdown, self.ttl)
+    }
+
+    fn is_strict(&self, spec: &ChildSpec) -> bool {
+        spec.exclusivity.unwrap_or(self.config.exclusivity) == Exclusivity::Strict
+    }
+
+    /// Whether a run of `spec` has to end (R16, R17).
+    fn is_tenure_over(&self, spec: &ChildSpec) -> bool {
+        self.bond(spec).is_some_and(|bond| self.tenure.is_over(bond, self.now, self.members))
+    }
+
+    /// Whether others may have taken the child over while this member was out of its quorum, so
+    /// that what it holds of it is worth nothing (R17).
+    fn may_run_elsewhere(&self, local: &Local) -> bool {
+        let needs_quorum = matches!(self.bond(&local.spec), Some(Bond::Quorum { .. }));
+        needs_quorum && local.returns != self.tenure.returns()
+    }
+
+    /// Why a run of `spec` may not begin here, if so (R16, R17).
+    pub(super) fn tenure_gate(&self, spec: &ChildSpec) -> Option<PendingReason> {
+        let bond = self.bond(spec)?;
+        // Who has not read what happened meanwhile begins nothing that must not run twice.
+        let apart = self.takeover_gate.clone();
+        apart.or_else(|| self.tenure.gate(bond, self.now, self.members))
+    }
+
+    /// Why no run of `spec` may begin anywhere, if so (R17).
+    pub(super) fn quorum_gate(&self, spec: &ChildSpec) -> Option<PendingReason> {
+        let Some(Bond::Quorum { size }) = self.bond(spec) else { return None };
+        let members = self.losses.are_too_many(size, self.members)?;
+        Some(PendingReason::QuorumTooSmall { members, size })
+    }
+
+    /// Why an orphan of `spec` waits, where that is for those who may still run it.
+    pub(super) fn losses_gate(&self, spec: &ChildSpec) -> Option<PendingReason> {
+        match self.wait_for_losses(spec) {
+            Wait::Blocked(reason) => Some(reason),
+            Wait::Until(at) if at > self.now => Some(PendingReason::HolderStops),
+            Wait::None | Wait::Until(_) => None,
+        }
+    }
+
+    /// How long those are waited for that may still run a quorum child.
+    fn wait_for_losses(&self, spec: &ChildSpec) -> Wait {
+        let Some(Bond::Quorum { size }) = self.bond(spec) else { return Wait::None };
+        // More there cannot be; and they answer, so that what is seen of them is no old picture.
+        let all = size.saturating_add(size.get() - 1);
+        let all_are_here = self.members.have_agreed()
+            && self.members.len() >= all.get() as usize
+            && self.tenure.until(Bond::Quorum { size: all }, self.members) > self.now;
+        self.losses.wait(size, spec.shutdown, self.tenure.window(), all_are_here)
+    }
 }
 
 /// Whether this member is about to leave.
@@ -81,6 +147,7 @@ pub(super) enum DropWhy {
     TakenUp,
     NotTakenUp,
     Superseded,
+    QuorumLost,
     NobodyEligible,
     Leaving,
     DoneTold,
@@ -92,7 +159,7 @@ pub(super) fn plan(id: &ChildId, child: &Child, scene: &Scene<'_>) -> Step {
         (None, None) => Step::Nothing,
         (None, Some(local)) => plan_unwanted(local, scene),
         (Some((_, version)), Some(local)) if local.version != version => {
-            plan_other_version(child, local)
+            plan_other_version(child, local, scene)
         }
         (Some((spec, _)), Some(local)) => plan_local(id, child, spec, local, scene),
         (Some((spec, version)), None) => plan_absent(child, spec, version, scene),
@@ -102,6 +169,7 @@ pub(super) fn plan(id: &ChildId, child: &Child, scene: &Scene<'_>) -> Step {
 /// It was terminated, is complete, or its record is gone.
 fn plan_unwanted(local: &Local, scene: &Scene<'_>) -> Step {
     match &local.phase {
+        Phase::Running { .. } if planted("termination stops nothing") => Step::Nothing,
         Phase::Starting { .. } | Phase::Running { .. } => Step::Stop(StopCause::Terminated),
         Phase::Stopping { .. }
         | Phase::Exporting { .. }
@@ -118,7 +186,7 @@ fn plan_unwanted(local: &Local, scene: &Scene<'_>) -> Step {
 }
 
 /// The instance runs another version than the one desired.
-fn plan_other_version(child: &Child, local: &Local) -> Step {
+fn plan_other_version(child: &Child, local: &Local, scene: &Scene<'_>) -> Step {
     match &local.phase {
         Phase::Starting { .. } | Phase::Running { .. } => {
             let same_spec = child.wanted().is_some_and(|(spec, _)| **spec == *local.spec);
@@ -128,7 +196,10 @@ fn plan_other_version(child: &Child, local: &Local) -> Step {
         | Phase::Exporting { .. }
         | Phase::Unclaiming { .. }
         | Phase::Stuck { .. } => Step::Nothing,
-        // The state of a released one is still good for the new version.
+        // Its state is still good for the new version: whoever takes that must know of it (R9).
+        Phase::Released { to, lineage: Some(_), until } if child.owner == Some(*to) => {
+            plan_released(child, *to, *until, scene)
+        }
         Phase::Preparing(_)
         | Phase::Backoff { .. }
         | Phase::Quarantined { .. }
@@ -159,6 +230,13 @@ fn plan_local(
         | Phase::Running { .. }
         | Phase::Backoff { .. }
         | Phase::Quarantined { .. } => {}
+    }
+    let runs = matches!(local.phase, Phase::Starting { .. } | Phase::Running { .. });
+    if runs && scene.is_tenure_over(&local.spec) {
+        return Step::Stop(StopCause::OwnershipLost);
+    }
+    if local.run.is_none() && scene.may_run_elsewhere(local) {
+        return Step::Drop(DropWhy::QuorumLost);
     }
     if scene.leaving == Leaving::Now {
         return plan_leave(local);
@@ -253,11 +331,18 @@ fn may_launch(child: &Child, local: &Local, scene: &Scene<'_>) -> bool {
 /// The instance stays; its own deadlines are what is left.
 fn plan_due(child: &Child, local: &Local, scene: &Scene<'_>) -> Step {
     match &local.phase {
+        // Its claim went while something else was waited for.
+        Phase::Preparing(needs)
+            if needs.is_met() && child.claim.is_none() && scene.is_strict(&local.spec) =>
+        {
+            Step::Retry
+        }
         Phase::Preparing(needs) if needs.is_met() && may_launch(child, local, scene) => {
-            Step::Launch
+            scene.tenure_gate(&local.spec).map_or(Step::Launch, Step::Blocked)
         }
         Phase::Starting { since } => {
-            let until = *since + scene.config.start_timeout;
+            let times = if planted("hanging start is left alone") { 100 } else { 1 };
+            let until = *since + scene.config.start_timeout * times;
             if until <= scene.now {
                 Step::Stop(StopCause::StartTimeout)
             } else {
@@ -296,22 +381,26 @@ fn plan_absent(child: &Child, spec: &ChildSpec, version: Version, scene: &Scene<
         let ended_here = boot == scene.me && !child.reports.iter().any(Seen::is_holder);
         return if ended_here { Step::MarkDone } else { Step::Nothing };
     }
-    if scene.leaving != Leaving::No {
+    if scene.leaving != Leaving::No && !planted("leaver takes children") {
         return Step::Nothing;
     }
+    let gate = scene.tenure_gate(spec).or_else(|| scene.quorum_gate(spec));
     if child.owner != Some(scene.me) {
+        if gate.is_some() {
+            return Step::Nothing;
+        }
         let mine = matches!(standing(child, version, scene), Standing::ReleasedToMe);
-        return if mine { Step::Prepare } else { Step::Nothing };
+        return if mine { plan_claim(child) } else { Step::Nothing };
     }
-    if let Some(gate) = &scene.takeover_gate {
-        return Step::Blocked(gate.clone());
+    if let Some(gate) = scene.takeover_gate.clone().or(gate) {
+        return Step::Blocked(gate);
     }
     match standing(child, version, scene) {
         Standing::Held(holder) => plan_held(spec, holder, scene),
         Standing::Completing => Step::Nothing,
         Standing::ReleasedElsewhere(until) => Step::WaitUntil(until),
-        Standing::ReleasedToMe => Step::Prepare,
-        Standing::Orphan => plan_orphan(child, scene),
+        Standing::ReleasedToMe => plan_claim(child),
+        Standing::Orphan => plan_orphan(child, spec, scene),
     }
 }
 
@@ -346,6 +435,14 @@ fn standing<'a>(child: &'a Child, version: Version, scene: &Scene<'_>) -> Standi
             | ReportPhase::Moving { .. }
             | ReportPhase::Backoff { .. }
             | ReportPhase::Quarantined { .. }
+            | ReportPhase::Stuck
+                if planted("start without waiting for the holder") => {}
+            ReportPhase::Starting
+            | ReportPhase::Running
+            | ReportPhase::Stopping
+            | ReportPhase::Moving { .. }
+            | ReportPhase::Backoff { .. }
+            | ReportPhase::Quarantined { .. }
             | ReportPhase::Stuck => return Standing::Held(seen),
         }
     }
@@ -372,14 +469,24 @@ fn plan_held(spec: &ChildSpec, holder: &Seen, scene: &Scene<'_>) -> Step {
     }
 }
 
-fn plan_orphan(child: &Child, scene: &Scene<'_>) -> Step {
+fn plan_orphan(child: &Child, spec: &ChildSpec, scene: &Scene<'_>) -> Step {
     if let Some(gate) = &scene.orphan_gate {
         return Step::Blocked(gate.clone());
+    }
+    match scene.wait_for_losses(spec) {
+        Wait::Until(at) if at > scene.now => return Step::WaitUntil(at),
+        Wait::Blocked(reason) => return Step::Blocked(reason),
+        Wait::None | Wait::Until(_) => {}
     }
     match child.not_before {
         Some(at) if at > scene.now => return Step::WaitUntil(at),
         _ => {}
     }
+    plan_claim(child)
+}
+
+/// Nothing is in the way but perhaps its claim.
+fn plan_claim(child: &Child) -> Step {
     match &child.claim_held_by {
         Some(by) => Step::Blocked(PendingReason::ClaimHeld { by: by.clone() }),
         None => Step::Prepare,

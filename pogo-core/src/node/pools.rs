@@ -99,8 +99,10 @@ impl Pools {
         owner: Option<BootId>,
     ) -> bool {
         let Some(newcomer) = self.candidate(pool, boot) else { return false };
-        match owner.and_then(|owner| self.candidate(pool, owner)) {
-            Some(owner) => precedes(child, &newcomer, &owner),
+        match owner.and_then(|owner| Some((owner, self.candidate(pool, owner)?))) {
+            // Two starts of one name are equal to placement; the lower boot id is first, as in `owner`.
+            Some((holder, owner)) if boot < holder => !precedes(child, &owner, &newcomer),
+            Some((_, owner)) => precedes(child, &newcomer, &owner),
             None => true,
         }
     }

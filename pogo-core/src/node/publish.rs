@@ -17,6 +17,7 @@ use super::{
 use crate::{
     id::ChildId,
     membership::{MemberStatus, OwnedUpdate},
+    mutant::planted,
 };
 
 /// The most records in one batch.
@@ -115,6 +116,10 @@ impl Node {
             OwnedKey::Report(id) => {
                 let child = self.children.get(id)?;
                 let local = child.local.as_ref()?;
+                let stops = matches!(local.phase, Phase::Stopping { .. });
+                if stops && planted("report retracted before the stop ended") {
+                    return None;
+                }
                 let to = local.moving_to().and_then(|to| self.members.name(to)).cloned();
                 to_packed(&local.to_report(child.claim, to)).ok()
             }

@@ -106,7 +106,13 @@ impl Node {
             }
             AfterExport::Drop => self.drop_local(id, "stopped"),
             AfterExport::Restart if self.is_leaving() => self.drop_local(id, "stopped"),
-            AfterExport::Restart => self.restart_here(id),
+            AfterExport::Restart => {
+                if let Some(child) = self.children.get_mut(id) {
+                    // It is in the records, whether or not their feed has come as far.
+                    child.state = child.state.max(lineage);
+                }
+                self.restart_here(id);
+            }
         }
     }
 

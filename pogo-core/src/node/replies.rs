@@ -12,6 +12,7 @@ use super::{
 use crate::{
     id::{ChildId, RequestId},
     membership::MembershipError,
+    mutant::planted,
     time::Timestamp,
 };
 
@@ -90,6 +91,9 @@ impl Node {
         if self.clients.members.contains_key(&request) {
             return self.on_member_overdue(request);
         }
+        if planted("overdue request is forgotten") {
+            return;
+        }
         let Some(open) = self.clients.requests.get(&request) else { return };
         let waited = self.now.mono.since(open.since);
         let failure = open.failure.clone();
@@ -144,6 +148,9 @@ impl Node {
                 None => return self.bug("a request without a result"),
             },
         };
+        if planted("answers twice") {
+            self.emit(Output::Reply(request, Reply::Started(Vec::new())));
+        }
         self.emit(Output::Reply(request, reply));
     }
 

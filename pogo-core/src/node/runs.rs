@@ -14,6 +14,7 @@ use super::{
 use crate::{
     id::{BootId, ChildId, FencingToken, Lineage, MemberId, RunId},
     membership::{Expect, Health, Put},
+    mutant::planted,
     record::{Record, Stage},
     spec::{Restart, limits::ENDPOINT_BYTES},
 };
@@ -28,15 +29,16 @@ impl Node {
         let Some((spec, version)) = child.wanted() else { return };
         let released = released_to(child, self.boot);
         let mut local = Local::new(version, Arc::clone(spec), &self.config.restart);
+        local.returns = self.tenure.returns();
         if let Some(report) = released.filter(|report| report.version == version) {
             local.failures.inherit(report, self.now.mono);
         }
-        let lineage = released.and_then(lineage_of).or(child.state);
+        let lineage = handed_over(child);
         let needs = Needs {
-            report: true,
-            spent: child.is_temporary(),
+            report: !planted("start before its report is told"),
+            spent: child.is_temporary() && !planted("temporary start is not marked first"),
             claim: self.is_strict(spec) && child.claim.is_none(),
-            state: lineage.is_some(),
+            state: lineage.is_some() && !planted("handed-over state is not read"),
             strikes: child.strikes.against(version) > 0 && !child.strikes.is_recorded(),
         };
         let struck_out = child.strikes.against(version) >= STRIKES;
@@ -141,7 +143,7 @@ impl Node {
 
     pub(super) fn on_state_read(&mut self, id: &ChildId, record: Option<Record>) {
         let Some(child) = self.children.get(id) else { return };
-        let expected = released_to(child, self.boot).and_then(lineage_of).or(child.state);
+        let expected = handed_over(child);
         let value = record.and_then(|record| record.value);
         let found = value.and_then(|bytes| from_packed::<StateRecord>(&bytes).ok());
         let kind = child.local.as_ref().map(|local| &local.spec.kind);
@@ -231,7 +233,7 @@ impl Node {
         let wall = self.now.wall;
         let Some(child) = self.children.edit(id) else { return };
         child.note(wall, "started");
-        let token = child.claim;
+        let token = if planted("start bears no token") { None } else { child.claim };
         let Some(local) = &mut child.local else { return };
         local.run = Some(run);
         local.attempt = local.attempt.saturating_add(1);
@@ -246,6 +248,8 @@ impl Node {
             inherited: local.inherited.clone(),
             token,
         };
+        let spec = Arc::clone(&start.spec);
+        self.enter_tenure(&spec);
         self.emit(Output::StartChild(start));
         self.tell(Event::RunStarted { id: id.clone(), run, attempt });
     }
@@ -270,7 +274,7 @@ impl Node {
         local.endpoint = endpoint;
         local.inherited = None;
         local.was_ready = true;
-        let used = child.state.take();
+        let used = if planted("used state is kept") { None } else { child.state.take() };
         self.set_phase(id, Phase::Running { since }, "ready");
         if used.is_some() {
             // From its first `ready` on the state is the child's own (R9).
@@ -342,6 +346,12 @@ fn released_to(child: &super::child::Child, me: BootId) -> Option<&super::wire::
         .max_by_key(|report| lineage_of(report))
 }
 
+/// The newest state that waits for an instance. A release names it whomever it is to: that member
+/// may be gone, and reports come ahead of the records.
+fn handed_over(child: &super::child::Child) -> Option<Lineage> {
+    child.reports.iter().filter_map(|seen| lineage_of(&seen.report)).max().max(child.state)
+}
+
 const fn lineage_of(report: &super::wire::Report) -> Option<Lineage> {
     match &report.phase {
         ReportPhase::Released { lineage, .. } => *lineage,
@@ -361,7 +371,7 @@ pub(super) fn completes(restart: Restart, normal: bool, finished: bool) -> bool 
     finished
         || match restart {
             Restart::Permanent => false,
-            Restart::Transient => normal,
+            Restart::Transient => normal && !planted("completed child starts again"),
             Restart::Temporary => true,
         }
 }

@@ -16,13 +16,16 @@ use super::{
 use crate::{
     id::{ChildId, MemberName},
     membership::{Expect, Put},
+    mutant::planted,
     record::{Key, Record, Stage, Stamp, Version},
 };
 
 impl Node {
     /// Takes a record if it is newer than the one known; the order of arrival does not matter.
     pub(super) fn merge_shared(&mut self, key: &Key, record: Record) {
-        self.hlc.observe(record.stamp.version.hlc);
+        if !planted("clock does not learn") {
+            self.hlc.observe(record.stamp.version.hlc);
+        }
         let merged = match SharedKey::parse(key) {
             Ok(SharedKey::Spec(id)) => self.merge_spec(&id, record),
             Ok(SharedKey::State(id)) => self.merge_state(&id, &record),
@@ -51,6 +54,9 @@ impl Node {
             && known.stamp.version == record.stamp.version
             && known.value.is_some()
         {
+            if planted("later stage is not taken") {
+                return Ok(());
+            }
             // The same write at a later stage: no need to read it again.
             let desired = Desired { stamp: record.stamp, ..known.clone() };
             self.set_desired(id, desired);
@@ -73,6 +79,9 @@ impl Node {
     /// its id must not find it (R9).
     fn set_desired(&mut self, id: &ChildId, desired: Desired) {
         let ended = desired.spec().is_none();
+        if let Some(spec) = desired.spec() {
+            self.note_quorum(spec);
+        }
         let was_owner = self.children.get(id).is_some_and(|child| child.owner == Some(self.boot));
         self.children.set_desired(id, Some(desired), &self.members);
         if !ended {
@@ -181,6 +190,9 @@ impl Node {
 
     /// Puts a spec record back where the store lost it (R15).
     pub(super) fn restore_spec(&mut self, id: &ChildId) {
+        if planted("lost record is not restored") {
+            return;
+        }
         let Some(desired) = self.children.get(id).and_then(|child| child.desired.as_ref()) else {
             return;
         };

@@ -10,7 +10,7 @@ use super::{
     plan::{DropWhy, Step, plan},
     timers::Timer,
 };
-use crate::{id::ChildId, spec::Shutdown, time::Timestamp};
+use crate::{id::ChildId, mutant::planted, spec::Shutdown, time::Timestamp};
 
 /// Children looked at in one slice of the slow full pass.
 const SWEEP: usize = 10_000;
@@ -23,6 +23,10 @@ pub(super) struct Moves {
 }
 
 impl Moves {
+    pub(super) fn wants(&self, id: &ChildId) -> bool {
+        self.wanted.contains(id)
+    }
+
     pub(super) fn wanted(&self) -> impl Iterator<Item = &ChildId> {
         self.wanted.iter()
     }
@@ -97,7 +101,11 @@ impl Node {
             Step::Retry => self.prepare_again(id),
             Step::MarkDone => self.complete(id),
             Step::Stop(cause) => self.stop(id, cause),
-            Step::Release { to } => self.begin_release(id, to, None),
+            Step::Release { to } => {
+                // What no attempt has used yet goes with it.
+                let unused = self.children.get(id).and_then(|child| child.state);
+                self.begin_release(id, to, unused);
+            }
             Step::Drop(why) => self.apply_drop(id, why),
             Step::ClearFailures => self.clear_failures(id),
         }
@@ -111,6 +119,9 @@ impl Node {
         let waits = self.children.get(id).is_some_and(|child| child.due.is_some());
         if !waits && matches!(gate, PendingReason::ClaimHeld { .. }) {
             self.wait_until(id, Some(self.now.mono + self.config.sync_interval));
+        }
+        if matches!(gate, PendingReason::LeaseLapsed | PendingReason::NoQuorum { .. }) {
+            self.await_tenure();
         }
     }
 
@@ -128,6 +139,9 @@ impl Node {
         if want {
             self.moves.wanted.insert(id.clone());
         } else {
+            if planted("want is never taken back") {
+                return;
+            }
             self.moves.wanted.remove(id);
             if let Some(next) = self.moves.waiting.pop_first() {
                 self.children.revisit(&next);
@@ -142,7 +156,7 @@ impl Node {
     /// A claim without an instance is given back (R25).
     fn apply_claim(&mut self, id: &ChildId) {
         let Some(child) = self.children.get_mut(id) else { return };
-        if child.local.is_none() && child.claim.is_some() {
+        if child.local.is_none() && child.claim.is_some() && !planted("claim is kept") {
             child.claim = None;
             child.claim_releasing = true;
             self.outbox.release(id.clone());
@@ -157,8 +171,14 @@ impl Node {
                 self.departure.note_moved(id);
                 "taken up by another member"
             }
-            DropWhy::NotTakenUp => "released, but not taken up",
+            DropWhy::NotTakenUp => {
+                self.departure.note_left_behind(id);
+                "released, but not taken up"
+            }
             DropWhy::Superseded => "dropped: another instance survives",
+            DropWhy::QuorumLost => {
+                "dropped: it may run elsewhere since this member lost its quorum"
+            }
             DropWhy::NobodyEligible => {
                 self.departure.note_stopped(id);
                 "dropped: nobody may run it"
@@ -215,8 +235,8 @@ impl Node {
             | StopCause::Moving { .. }
             | StopCause::NobodyEligible
             | StopCause::Superseded { .. }
-            | StopCause::OwnershipLost
             | StopCause::SupervisorStopped => local.spec.shutdown,
+            StopCause::OwnershipLost => self.last_grace(&local.spec),
         };
         let reason = cause.reason(|boot| self.members.name(boot).cloned());
         if let StopCause::Superseded { by } = &cause
@@ -245,10 +265,11 @@ impl Node {
     pub(super) fn on_child_due(&mut self, id: &ChildId) {
         let Some(child) = self.children.get_mut(id) else { return };
         child.due = None;
-        if child.claim_held_by.is_none() {
+        if child.claim_held_by.is_none() && child.not_before.is_none() {
             self.children.revisit(id);
         } else if let Some(child) = self.children.edit(id) {
-            // Whether its claim is still held elsewhere, only asking tells.
+            // Whether its claim is still held elsewhere, only asking tells; a wait that is over is
+            // told to observers.
             child.claim_held_by = None;
         }
     }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     id::BootId,
     membership::MemberStatus,
+    mutant::planted,
     placement::{Candidate, ChildKey, precedes},
     record::Version,
     spec::Handover,
@@ -39,6 +40,8 @@ pub(super) fn yields_to<'a>(
         let theirs =
             Rank { version: seen.report.version, claim: seen.report.token.is_some(), by: seen.by };
         let better = compare(child.key, theirs, mine, local, scene) == Ordering::Greater;
+        let owns = child.owner == Some(seen.by);
+        let better = if planted("survivor by one's own view") { owns } else { better };
         gives_way(child, local, seen, better, scene)
     })
 }
@@ -51,6 +54,7 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
     // nothing that runs, or a drained holder that placement prefers would never be relieved.
     let moving_here = local.spec.handover == Handover::StartFirst && child.owner == Some(scene.me);
     match &local.phase {
+        Phase::Running { .. } if planted("gives way to what only starts") => better,
         Phase::Running { .. } => theirs.is_running() && better,
         Phase::Starting { .. } => theirs.is_running() && !moving_here,
         // Where no run is at stake the better report is enough, whatever it says.

@@ -22,6 +22,9 @@ pub(super) enum Timer {
     Child(ChildId),
     /// A user's request has waited long enough.
     Request(RequestId),
+    /// A run would have to stop, or something waits to begin: lease and contacts are to be read (R16,
+    /// R17).
+    Tenure,
     /// The drain's deadline, or the end of waiting for a last export.
     Leaving,
 }
@@ -87,6 +90,16 @@ impl Timers {
 
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Whether this deadline of a child is in the table.
+    pub(super) fn has(&self, timer: &Timer, at: Timestamp) -> bool {
+        self.by_time.contains(&(at, timer.clone()))
+    }
+
+    /// How many of the deadlines are children's.
+    pub(super) fn of_children(&self) -> usize {
+        self.by_time.iter().filter(|(_, timer)| matches!(timer, Timer::Child(_))).count()
     }
 
     #[cfg(test)]

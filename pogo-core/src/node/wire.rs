@@ -209,6 +209,20 @@ pub(super) struct ViewRecord {
     /// Whether this member refuses new children. Its own word, not the record that asked for it:
     /// only so do others learn of its last start before they stop counting on it.
     pub(super) cordoned: bool,
+    /// Who else is seen, and is not active (R17).
+    pub(super) inactive: Vec<BootId>,
+}
+
+impl ViewRecord {
+    /// All that are seen.
+    pub(super) fn all(&self) -> impl Iterator<Item = BootId> {
+        self.members.iter().chain(&self.inactive).copied()
+    }
+
+    /// Whether this member is seen.
+    pub(super) fn names(&self, boot: BootId) -> bool {
+        self.members.binary_search(&boot).is_ok() || self.inactive.contains(&boot)
+    }
 }
 
 pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Bytes, Garbage> {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     id::{BootId, ClusterName, Kind, MemberName, Scope, check_text},
     membership::{Guarantee, Join, Membership, NameChoice},
-    node::Config,
+    node::{Config, is_long_enough_a_lease},
     spec::{ChildSpec, Exclusivity, check_labels},
 };
 
@@ -221,7 +221,7 @@ impl<B: Backends> Builder<B> {
         let kinds = self.checked_kinds()?;
         let scope = Scope::new(self.scope.as_str())?;
         let backend = self.open()?;
-        self.check_claims(&*backend.membership)?;
+        self.check_exclusivity(&*backend.membership)?;
         let cluster = match (&self.cluster, backend.cluster) {
             (Some(cluster), _) => ClusterName::new(cluster.as_str())?,
             (None, Some(cluster)) => cluster,
@@ -285,6 +285,7 @@ impl<B: Backends> Builder<B> {
         for child in &self.children {
             kinds
                 .check(child)
+                .and_then(|()| Ok(child.fits(self.config.exclusivity)?))
                 .map_err(|source| StartError::Child { id: child.id.clone(), source })?;
         }
         self.config.metadata.kinds = kinds.names().cloned().collect();
@@ -301,19 +302,30 @@ impl<B: Backends> Builder<B> {
         }
     }
 
-    /// Strict needs claims that are strong enough, for the scope and for each initial child.
-    fn check_claims(&self, membership: &dyn Membership) -> Result<(), StartError> {
+    /// The backend gives what the scope and each initial child ask for.
+    fn check_exclusivity(&self, membership: &dyn Membership) -> Result<(), StartError> {
         let claims = membership.capabilities().claims;
         let enough = match claims {
             Guarantee::Linearizable => true,
             Guarantee::BestEffort => self.config.accept_best_effort_claims,
             Guarantee::None => false,
         };
+        let (backend, told) = (membership.name(), membership.capabilities());
         let wanted = std::iter::once(self.config.exclusivity)
-            .chain(self.children.iter().filter_map(|child| child.exclusivity))
-            .any(|exclusivity| exclusivity == Exclusivity::Strict);
-        if wanted && !enough {
-            return Err(StartError::ClaimsTooWeak { backend: membership.name(), claims });
+            .chain(self.children.iter().filter_map(|child| child.exclusivity));
+        for exclusivity in wanted {
+            match (exclusivity, told.lease_ttl) {
+                (Exclusivity::Quorum { .. }, ttl) if ttl.is_none() && !told.contacts => {
+                    return Err(StartError::QuorumNotOffered { backend });
+                }
+                (Exclusivity::Strict, _) if !enough => {
+                    return Err(StartError::ClaimsTooWeak { backend, claims });
+                }
+                (Exclusivity::Strict, Some(ttl)) if !is_long_enough_a_lease(ttl) => {
+                    return Err(StartError::LeaseTooShort { backend, ttl });
+                }
+                (Exclusivity::Available | Exclusivity::Quorum { .. } | Exclusivity::Strict, _) => {}
+            }
         }
         Ok(())
     }

@@ -206,6 +206,11 @@ impl Driver {
     fn execute(&mut self, now: Now, output: Output) -> bool {
         match output {
             Output::Membership(id, request) => self.line.request(id, request),
+            Output::ReadContact => {
+                let contact = self.line.contact();
+                return contact.is_some_and(|contact| self.handle(Input::Contact(contact)));
+            }
+            Output::ProbeAll(on) => self.line.probe_all(on),
             Output::Rejoin => self.line.rejoin(),
             Output::StartChild(start) => self.runs.start(self.me.name.clone(), start),
             Output::StopChild { run, reason, shutdown, .. } => {

@@ -56,6 +56,22 @@ pub enum StartError {
         /// The strength of its claims.
         claims: Guarantee,
     },
+    /// Leases so short leave a strict child no time to stop in (R16).
+    #[error(
+        "leases of {ttl:?} are too short for strict children: give {backend} a ttl of 2 s or more"
+    )]
+    LeaseTooShort {
+        /// The backend's name.
+        backend: &'static str,
+        /// How long its leases last.
+        ttl: Duration,
+    },
+    /// A quorum needs leases or round trips, which the backend does not tell of (R17).
+    #[error("{backend} tells neither of leases nor of round trips, which a quorum rests on")]
+    QuorumNotOffered {
+        /// The backend's name.
+        backend: &'static str,
+    },
     /// `start` was called outside a tokio runtime, on which the children are to run.
     #[error("there is no tokio runtime here to run children on")]
     NoRuntime,

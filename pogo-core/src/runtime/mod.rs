@@ -16,6 +16,7 @@ mod backend;
 mod batch;
 mod builder;
 mod child;
+mod child_runner;
 mod clock;
 mod context;
 mod driver;
@@ -36,6 +37,7 @@ pub use self::{
     backend::{Backend, BackendError, Backends, MemoryOnly, Naming},
     builder::Builder,
     child::{Child, ChildError, Exit},
+    child_runner::{ChildKinds, ChildRunner},
     clock::SystemClock,
     context::{ChildContext, HandOverError, StateError},
     error::{StartError, Stopped, WaitError},

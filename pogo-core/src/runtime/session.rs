@@ -21,7 +21,7 @@ use super::error::StartError;
 use crate::{
     id::{MemberId, RequestId},
     membership::{Backoff, Event, Join, Membership, MembershipError, Session},
-    node::{Answer, MembershipRequest},
+    node::{Answer, Contact, MembershipRequest},
 };
 
 /// How long a join may take beyond [`Join::within`].
@@ -165,6 +165,20 @@ impl Line {
         } else {
             self.ordered = Some(id);
             self.running.push(execute(session, id, request));
+        }
+    }
+
+    /// How the session stands with its backend, while there is one.
+    pub(super) fn contact(&self) -> Option<Contact> {
+        let State::Joined(session) = &self.state else { return None };
+        let (lease, answered) = (session.presence.lease_deadline(), session.presence.contacts());
+        Some(Contact { lease, answered })
+    }
+
+    /// Has the session probe every member, or no more than it needs itself (R17).
+    pub(super) fn probe_all(&self, on: bool) {
+        if let State::Joined(session) = &self.state {
+            session.presence.probe_all(on);
         }
     }
 

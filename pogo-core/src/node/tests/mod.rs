@@ -5,6 +5,7 @@ mod moving;
 mod requests;
 mod starting;
 mod stranded;
+mod tenure;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -39,6 +40,9 @@ struct Solo {
     overtaken: Option<Record>,
     unanswered: Option<RequestId>,
     claims: Option<ClaimOutcome>,
+    contact: Contact,
+    /// How often lease and contacts were read.
+    looks: usize,
     started: Vec<StartChild>,
     stopped: Vec<(ChildId, RunId, StopReason)>,
     replies: Vec<(RequestId, Reply)>,
@@ -99,6 +103,8 @@ impl Solo {
             overtaken: None,
             unanswered: None,
             claims: None,
+            contact: Contact::default(),
+            looks: 0,
             started: Vec::new(),
             stopped: Vec::new(),
             replies: Vec::new(),
@@ -162,7 +168,11 @@ impl Solo {
                 Output::Reply(request, reply) => self.replies.push((request, reply)),
                 Output::Event(event) => self.events.push(event),
                 Output::Stopped => self.has_stopped = true,
-                Output::Rejoin | Output::Absorb { .. } => {}
+                Output::ReadContact => {
+                    self.looks += 1;
+                    self.node.handle(self.now, Input::Contact(self.contact.clone()));
+                }
+                Output::Rejoin | Output::ProbeAll(_) | Output::Absorb { .. } => {}
             }
         }
     }
@@ -265,7 +275,12 @@ impl Solo {
 
     fn agree(&mut self, name: &str) {
         let view = self.node.inspect().view();
-        let record = ViewRecord { members: view.members, digest: view.digest, cordoned: false };
+        let record = ViewRecord {
+            members: view.members,
+            digest: view.digest,
+            cordoned: false,
+            inactive: Vec::new(),
+        };
         self.owned(name, &OwnedKey::View, Some(to_packed(&record).unwrap()));
     }
 

@@ -168,3 +168,48 @@ fn child_whose_start_killed_three_members_is_quarantined() {
     );
     assert!(!solo.started.iter().any(|start| start.child == id(&child)));
 }
+
+#[test]
+fn newcomer_starts_nothing_while_another_is_still_joining() {
+    let mut solo = Solo::joining(&Config::default());
+    solo.event(membership::Event::Reset { rolled_back: false });
+    solo.event(membership::Event::MemberUp(info("a", MemberStatus::Joining)));
+    solo.event(membership::Event::MemberUp(info("b", MemberStatus::Joining)));
+    solo.event(membership::Event::Synced);
+    let child = Solo::child_of("a");
+    solo.start(spec(&child)).unwrap();
+    assert!(solo.started.is_empty(), "it may have started there by now");
+    solo.event(membership::Event::MemberUp(info("b", MemberStatus::Active)));
+    assert!(solo.started.is_empty());
+    solo.agree("b");
+    assert_eq!(solo.started.len(), 1);
+}
+
+#[test]
+fn death_of_a_member_that_is_waited_for_is_recorded_before_it_returns() {
+    let config = Config { failover_delay: Duration::from_secs(3), ..Config::default() };
+    let mut solo = Solo::with(&config);
+    solo.join("b");
+    let child = Solo::child_of("b");
+    solo.start(spec(&child)).unwrap();
+    solo.report("b", &child, ReportPhase::Starting);
+    let puts = solo.puts.len();
+    solo.down("b", DownReason::Failed);
+    assert_eq!(solo.puts.len(), puts + 1);
+    assert_eq!(solo.puts[puts].key, wire::strikes_key(&id(&child)));
+}
+
+#[test]
+fn two_starts_of_one_name_have_the_same_first_whichever_comes_last() {
+    // Each input is followed by the node's check of itself: an owner is first in its order.
+    for (old, new) in [("x", "y"), ("y", "x")] {
+        let mut solo = Solo::new();
+        solo.start(spec(&Solo::child_of("b"))).unwrap();
+        for (start, incarnation) in [(old, 1), (new, 2)] {
+            let mut info = info("b", MemberStatus::Active);
+            info.id.boot = boot(start);
+            info.id.incarnation = Incarnation::new(incarnation);
+            solo.event(membership::Event::MemberUp(info));
+        }
+    }
+}

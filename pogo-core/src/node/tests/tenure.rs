@@ -1,0 +1,333 @@
+//! Strict and quorum runs in time (R16, R17): the test plays the lease and the contacts.
+
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::{
+    id::FencingToken,
+    spec::{Exclusivity, Shutdown},
+};
+
+const TTL: Duration = Duration::from_secs(10);
+const WINDOW: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A node whose backend has leases, or tells contacts.
+fn solo(leases: bool) -> Solo {
+    let mut solo = Solo::joining(&Config::default());
+    let mut told = capabilities();
+    told.lease_ttl = leases.then_some(TTL);
+    told.contacts = !leases;
+    solo.input(Input::Joined { me: member_id("a"), capabilities: told });
+    solo.claims = Some(ClaimOutcome::Held { token: FencingToken::new(7) });
+    solo.event(membership::Event::Reset { rolled_back: false });
+    solo.event(membership::Event::MemberUp(info("a", MemberStatus::Joining)));
+    solo.event(membership::Event::Synced);
+    solo
+}
+
+fn strict(child: &str) -> ChildSpec {
+    spec(child).exclusivity(Exclusivity::Strict).shutdown(Shutdown::Grace(GRACE))
+}
+
+fn quorum(child: &str, size: u32) -> ChildSpec {
+    let size = NonZeroU32::new(size).unwrap();
+    spec(child).exclusivity(Exclusivity::Quorum { size }).shutdown(Shutdown::Grace(GRACE))
+}
+
+impl Solo {
+    /// The last renewal that was acknowledged was sent now.
+    fn renew(&mut self) {
+        self.contact.lease = Some(self.now.mono + TTL);
+    }
+
+    /// These have answered a probe that was sent now.
+    fn hear(&mut self, names: &[&str]) {
+        let now = self.now.mono;
+        for name in names {
+            self.contact.answered.retain(|(by, _)| *by != boot(name));
+            self.contact.answered.push((boot(name), now));
+        }
+    }
+
+    /// As time goes by, these answer.
+    fn hear_for(&mut self, time: Duration, names: &[&str]) {
+        for _ in 0..(time.as_millis() / 100) {
+            self.hear(names);
+            self.advance(Duration::from_millis(100));
+        }
+    }
+
+    /// Names the members that `name` sees.
+    fn sees(&mut self, name: &str, seen: &[&str]) {
+        let mut members: Vec<_> = seen.iter().map(|name| boot(name)).collect();
+        members.sort_unstable();
+        let record = ViewRecord { members, digest: 0, cordoned: false, inactive: Vec::new() };
+        self.owned(name, &OwnedKey::View, Some(to_packed(&record).unwrap()));
+    }
+
+    fn pending(&self, child: &str) -> Option<PendingReason> {
+        match self.status(child) {
+            Some(Status::Pending { why }) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// A quorum of three of five, all of which see each other; a child that belongs to `e`.
+    fn five(child: &str) -> Self {
+        let mut solo = solo(false);
+        for name in ["b", "c", "d", "e"] {
+            solo.event(membership::Event::MemberUp(info(name, MemberStatus::Active)));
+        }
+        for name in ["b", "c", "d", "e"] {
+            solo.agree(name);
+        }
+        solo.hear(&["a", "b", "c", "d", "e"]);
+        solo.advance(Duration::from_millis(100));
+        solo.start(quorum(child, 3)).unwrap();
+        solo
+    }
+
+    /// The first `c<n>` that placement gives to `first`, and to `a` when that one is gone.
+    fn child_of_then_a(first: &str) -> String {
+        use crate::placement::{Candidate, ChildKey, owner};
+        let owner_of = |id: &str, names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| MemberName::new(*name).unwrap()).collect();
+            let candidates: Vec<_> = names.iter().map(|name| Candidate::new(name, 1)).collect();
+            owner(ChildKey::new(id), &candidates).unwrap().name().as_str().to_owned()
+        };
+        (0..10_000)
+            .map(|n| format!("c{n}"))
+            .find(|id| {
+                owner_of(id, &["a", "b", "c", "d", "e"]) == first
+                    && owner_of(id, &["a", "b", "c", "d"]) == "a"
+            })
+            .unwrap()
+    }
+}
+
+#[test]
+fn strict_run_stops_before_its_lease_ends_and_not_while_it_is_renewed() {
+    let mut solo = solo(true);
+    solo.renew();
+    solo.start(strict("x")).unwrap();
+    solo.advance(Duration::ZERO);
+    let run = solo.started[0].run;
+    solo.ready("x");
+    for _ in 0..10 {
+        solo.advance(TTL / 4);
+        solo.renew();
+    }
+    assert!(solo.stopped.is_empty());
+    // The margin is 1 s, the time to stop in 600 ms.
+    solo.advance(Duration::from_millis(8_399));
+    assert!(solo.stopped.is_empty());
+    solo.advance(Duration::from_millis(1));
+    assert_eq!(solo.stopped, [(id("x"), run, StopReason::OwnershipLost)]);
+}
+
+#[test]
+fn strict_child_waits_for_a_lease_and_then_starts_with_a_claim_asked_for_anew() {
+    let mut solo = solo(true);
+    solo.renew();
+    solo.start(strict("x")).unwrap();
+    solo.advance(Duration::ZERO);
+    solo.ready("x");
+    solo.advance(TTL);
+    solo.exit("x", ExitReason::Normal);
+    solo.advance(TTL);
+    assert_eq!(solo.started.len(), 1);
+    assert_eq!(solo.pending("x"), Some(PendingReason::LeaseLapsed));
+    solo.claims = Some(ClaimOutcome::Held { token: FencingToken::new(8) });
+    solo.renew();
+    solo.advance(WINDOW);
+    assert_eq!(solo.started[1].token, Some(FencingToken::new(8)));
+}
+
+#[test]
+fn renewals_wake_nobody() {
+    let mut solo = solo(true);
+    solo.renew();
+    solo.start(strict("x")).unwrap();
+    solo.advance(Duration::ZERO);
+    solo.ready("x");
+    let looks = solo.looks;
+    for _ in 0..40 {
+        solo.advance(TTL / 4);
+        solo.renew();
+    }
+    assert!(solo.looks - looks <= 20, "{} looks", solo.looks - looks);
+}
+
+#[test]
+fn quorum_run_stops_when_too_few_have_answered_within_the_window() {
+    let child = Solo::child_of_then_a("a");
+    let mut solo = Solo::five(&child);
+    solo.hear_for(WINDOW * 3, &["b", "c"]);
+    assert_eq!(solo.started.len(), 1);
+    solo.hear_for(WINDOW, &["b"]);
+    assert_eq!(solo.stopped.len(), 1, "c has not answered for the window");
+    assert_eq!(solo.stopped[0].2, StopReason::OwnershipLost);
+    solo.exit(&child, ExitReason::Normal);
+    let why = PendingReason::NoQuorum { size: NonZeroU32::new(3).unwrap() };
+    assert_eq!(solo.pending(&child), Some(why));
+}
+
+#[test]
+fn child_of_a_lost_member_waits_until_that_one_must_have_stopped_it() {
+    let child = Solo::child_of_then_a("e");
+    let mut solo = Solo::five(&child);
+    solo.report("e", &child, ReportPhase::Running);
+    let left = ["a", "b", "c", "d"];
+    solo.down("e", DownReason::Failed);
+    solo.hear_for(WINDOW * 5, &left);
+    assert!(solo.started.is_empty(), "the others still see it");
+    assert!(matches!(solo.pending(&child), Some(PendingReason::HolderMayRun { .. })));
+    solo.sees("b", &left);
+    solo.sees("c", &left);
+    // From now on: the window, the grace, and one percent.
+    solo.hear_for(Duration::from_millis(1_500), &left);
+    assert!(solo.started.is_empty());
+    assert_eq!(solo.pending(&child), Some(PendingReason::HolderStops));
+    solo.hear_for(Duration::from_millis(100), &left);
+    assert_eq!(solo.started.len(), 1);
+}
+
+#[test]
+fn wait_begins_anew_where_a_member_sees_the_lost_one_again() {
+    let child = Solo::child_of_then_a("e");
+    let mut solo = Solo::five(&child);
+    let left = ["a", "b", "c", "d"];
+    solo.down("e", DownReason::Failed);
+    solo.sees("b", &left);
+    solo.sees("c", &left);
+    solo.hear_for(WINDOW, &left);
+    solo.sees("c", &["a", "b", "c", "d", "e"]);
+    solo.hear_for(WINDOW * 3, &left);
+    assert!(solo.started.is_empty());
+    solo.sees("c", &left);
+    solo.hear_for(WINDOW, &left);
+    assert!(solo.started.is_empty());
+    solo.hear_for(WINDOW, &left);
+    assert_eq!(solo.started.len(), 1);
+}
+
+#[test]
+fn child_of_a_member_that_left_is_started_at_once() {
+    let child = Solo::child_of_then_a("e");
+    let mut solo = Solo::five(&child);
+    solo.down("e", DownReason::Left);
+    for name in ["b", "c", "d"] {
+        solo.agree(name);
+    }
+    // One that left is no member: four are, and there may be a stranger.
+    solo.hear_for(WINDOW * 2, &["b", "c", "d"]);
+    assert_eq!(solo.started.len(), 1);
+}
+
+#[test]
+fn no_quorum_child_starts_among_more_members_than_its_quorum_is_a_majority_of() {
+    let mut solo = solo(false);
+    for name in ["b", "c", "d"] {
+        solo.event(membership::Event::MemberUp(info(name, MemberStatus::Active)));
+        solo.agree(name);
+    }
+    let size = NonZeroU32::new(2).unwrap();
+    for n in 0..20 {
+        solo.start(quorum(&format!("c{n}"), 2)).unwrap();
+    }
+    solo.hear_for(WINDOW * 5, &["b", "c", "d"]);
+    assert!(solo.started.is_empty());
+    let too_small = PendingReason::QuorumTooSmall { members: 4, size };
+    assert!((0..20).any(|n| solo.pending(&format!("c{n}")) == Some(too_small.clone())));
+    solo.down("d", DownReason::Failed);
+    solo.hear_for(WINDOW * 5, &["b", "c"]);
+    assert!(solo.started.is_empty(), "a lost member may come back");
+}
+
+#[test]
+fn newcomer_waits_for_those_whom_it_cannot_see() {
+    let mut solo = solo(false);
+    for name in ["b", "c", "d"] {
+        solo.event(membership::Event::MemberUp(info(name, MemberStatus::Active)));
+        solo.sees(name, &["a", "b", "c", "d"]);
+    }
+    for n in 0..20 {
+        solo.start(quorum(&format!("c{n}"), 3)).unwrap();
+    }
+    solo.hear_for(Duration::from_millis(1_400), &["b", "c", "d"]);
+    assert!(solo.started.is_empty(), "a fifth may be there");
+    solo.hear_for(WINDOW, &["b", "c", "d"]);
+    assert!(!solo.started.is_empty());
+}
+
+#[test]
+fn session_that_ends_lets_a_quorum_run_go_on_for_the_window_only() {
+    let child = Solo::child_of_then_a("a");
+    let mut solo = Solo::five(&child);
+    solo.hear_for(WINDOW, &["b", "c", "d", "e"]);
+    solo.event(membership::Event::Evicted);
+    assert!(solo.stopped.is_empty());
+    solo.advance(WINDOW);
+    assert_eq!(solo.stopped.len(), 1);
+}
+
+#[test]
+fn unbounded_shutdown_and_a_backend_that_cannot_tell_are_refused() {
+    let mut solo = solo(false);
+    let endless = quorum("x", 2).shutdown(Shutdown::Unbounded);
+    assert!(matches!(solo.start(endless), Err(StartChildError::Spec(_))));
+    let mut blind = Solo::new();
+    assert!(matches!(blind.start(quorum("x", 2)), Err(StartChildError::Unsupported { .. })));
+}
+
+#[test]
+fn claim_is_asked_for_again_where_the_lease_may_have_been_over() {
+    let mut solo = solo(true);
+    solo.renew();
+    solo.start(strict("x")).unwrap();
+    solo.advance(Duration::ZERO);
+    solo.ready("x");
+    solo.exit("x", ExitReason::Failed("no".to_owned()));
+    // In back-off nobody looks at the lease; it is over, and renewed since.
+    solo.now.mono = solo.now.mono + TTL * 2;
+    solo.renew();
+    let owner = member_id("b");
+    solo.claims = Some(ClaimOutcome::HeldBy { owner, token: FencingToken::new(9) });
+    solo.advance(WINDOW);
+    assert_eq!(solo.started.len(), 1, "another has the claim");
+}
+
+#[test]
+fn member_that_is_seen_again_may_still_run_what_it_ran_until_it_says_what_it_runs() {
+    let child = Solo::child_of_then_a("e");
+    let mut solo = Solo::five(&child);
+    solo.hear_for(WINDOW, &["b", "c", "d", "e"]);
+    solo.down("e", DownReason::Failed);
+    for name in ["b", "c", "d"] {
+        solo.sees(name, &["a", "b", "c", "d"]);
+    }
+    solo.event(membership::Event::MemberUp(info("e", MemberStatus::Joining)));
+    solo.hear_for(Duration::from_millis(300), &["b", "c", "d", "e"]);
+    assert!(solo.started.is_empty());
+    solo.event(membership::Event::MemberUp(info("e", MemberStatus::Active)));
+    solo.report("e", &child, ReportPhase::Running);
+    solo.sees("e", &["a", "b", "c", "d", "e"]);
+    solo.hear_for(WINDOW * 5, &["b", "c", "d", "e"]);
+    assert!(solo.started.is_empty());
+}
+
+#[test]
+fn what_was_read_before_the_lease_seemed_over_stops_nothing() {
+    let mut solo = solo(true);
+    solo.renew();
+    solo.start(strict("x")).unwrap();
+    solo.advance(Duration::ZERO);
+    solo.ready("x");
+    solo.now.mono = solo.now.mono + TTL / 2;
+    solo.renew();
+    // Late, and something else comes first.
+    solo.now.mono = solo.now.mono + TTL / 2;
+    solo.join("b");
+    assert!(solo.stopped.is_empty());
+}
