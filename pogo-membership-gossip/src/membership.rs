@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use pogo_core::{
-    id::{ClusterName, MemberId},
+    id::{BootId, ClusterName, MemberId},
     membership::{
         Capabilities, Join, MemberStatus, Membership, MembershipError, OwnedUpdate, Presence, Put,
         PutOutcome, Session, SharedRecords,
@@ -21,7 +21,7 @@ use crate::{
     config::{ConfigError, GossipConfig, NAME},
     engine::{Form, SessionId},
     registry::Registry,
-    sockets::{Command, Joining, Settings, Traffic, Transport},
+    sockets::{Command, ContactBoard, Joining, Settings, Traffic, Transport},
 };
 
 /// Native gossip. Supervisors of one process that use the same settings and cluster share one
@@ -90,7 +90,10 @@ impl Membership for GossipMembership {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::least(self.config.timing.detection, self.config.timing.view_settle)
+        let timing = &self.config.timing;
+        let mut capabilities = Capabilities::least(timing.detection, timing.view_settle);
+        capabilities.contacts = true;
+        capabilities
     }
 
     fn waits_for_others(&self) -> bool {
@@ -123,10 +126,16 @@ impl GossipMembership {
             metadata: join.metadata,
             within: join.within,
         };
-        alive.transport.tell(Command::Join { join: Box::new(joining), events: sender, reply })?;
+        let contacts = Arc::new(ContactBoard::new(join.clock));
+        alive.transport.tell(Command::Join {
+            join: Box::new(joining),
+            events: sender,
+            contacts: Arc::clone(&contacts),
+            reply,
+        })?;
         let me = joined.await.unwrap_or(Err(MembershipError::SessionEnded))?;
 
-        let parts = Arc::new(Parts { alive: Arc::clone(&alive) });
+        let parts = Arc::new(Parts { alive: Arc::clone(&alive), contacts });
         let events = stream::unfold((events, alive), |(mut events, alive)| async move {
             let event = events.recv().await?;
             Some((event, (events, alive)))
@@ -154,6 +163,7 @@ impl Drop for Alive {
 #[derive(Debug)]
 struct Parts {
     alive: Arc<Alive>,
+    contacts: Arc<ContactBoard>,
 }
 
 impl Parts {
@@ -197,6 +207,15 @@ impl Presence for Parts {
 
     fn lease_deadline(&self) -> Option<Timestamp> {
         None
+    }
+
+    fn contacts(&self) -> Vec<(BootId, Timestamp)> {
+        self.contacts.read()
+    }
+
+    fn probe_all(&self, on: bool) {
+        // Where the thread has ended, so has the session.
+        drop(self.alive.transport.tell(Command::ProbeAll { session: self.alive.session, on }));
     }
 
     async fn leave(&self) -> Result<(), MembershipError> {

@@ -55,6 +55,11 @@ pub enum Message {
     },
     /// All that is known here for the receiver's question was sent before this.
     Answered(u64),
+    /// Asks whether the sender counts as a member there (R17); answered by [`Message::Counted`]
+    /// where it does.
+    Ask(u64),
+    /// The receiver counts here: the answer to its round of this number.
+    Counted(u64),
 }
 
 /// Who is at this end of a link, and what it knows of the others.

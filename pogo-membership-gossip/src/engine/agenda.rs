@@ -14,6 +14,8 @@ pub(super) enum Timer {
     Dial(Target),
     /// Compare records with some other peer.
     Compare,
+    /// Ask everybody whether this peer counts there.
+    Contacts,
     /// Collect old tombstones.
     Collect,
     /// Look at the forming of the cluster again.

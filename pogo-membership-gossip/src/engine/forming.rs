@@ -2,7 +2,8 @@
 //!
 //! The first peer that answers gives a copy of the shared records. A join goes on once that is
 //! whole, every peer that is known to be alive is shown and has been compared with: so nobody
-//! starts a child that another reports, or puts a record that another has. Whoever stays silent is waited for no longer than it takes to find it dead.
+//! starts a child that another reports, or puts a record that another has. Whoever stays silent is
+//! waited for no longer than it takes to find it dead.
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use pogo_core::{
     id::{BootId, MemberId, Scope},
     membership::{Event, MemberMetadata, MembershipError, NameChoice},
     node::{Answer, MembershipRequest},
+    time::Timestamp,
 };
 
 use crate::{message::Message, peer::PeerId, swim::Packet, timing::Timing};
@@ -128,6 +129,13 @@ pub enum Input {
         /// What.
         request: MembershipRequest,
     },
+    /// A session needs round trips to all others, or does not any more (R17).
+    ProbeAll {
+        /// Which.
+        session: SessionId,
+        /// Whether it does.
+        on: bool,
+    },
     /// A session was dropped: its member is a crashed one, unless it left before.
     Drop(SessionId),
 }
@@ -173,6 +181,15 @@ pub enum Output {
         session: SessionId,
         /// What.
         event: Event,
+    },
+    /// A member answered a session that had asked for round trips.
+    Contact {
+        /// Which.
+        session: SessionId,
+        /// The member.
+        member: BootId,
+        /// When it was asked.
+        asked: Timestamp,
     },
     /// The answer to a request.
     Answer {

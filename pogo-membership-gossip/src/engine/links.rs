@@ -157,7 +157,6 @@ impl Engine {
         self.skew.learn(self.now.mono, hello.peer, hello.wall);
         self.on_answered(dialled, hello);
         self.swim.learn(self.now.mono, &hello.peers);
-        self.contradict_hello(id, hello);
         if let Some(own) = hello.peers.iter().find(|it| it.peer == hello.peer) {
             self.require(*own);
         }
@@ -173,17 +172,6 @@ impl Engine {
             (self.owned.progress(), true)
         };
         self.send(id, Message::Progress { of, others });
-    }
-
-    /// A peer that holds this one to be dead is told otherwise. Its hello and this one's were under
-    /// way at once, and what is held to be dead is told nothing else.
-    fn contradict_hello(&mut self, id: LinkId, hello: &Hello) {
-        let me = self.swim.me();
-        let is_wrong = |it: &Update| it.peer == me.peer && it.life != me.life;
-        if hello.peers.iter().any(is_wrong) {
-            let packet = Packet { from: me.peer, body: Body::Gossip, updates: vec![me] };
-            self.send(id, Message::Swim(packet));
-        }
     }
 
     /// A dial reached somebody: nobody else has that address.

@@ -5,6 +5,7 @@
 //! shown to the sessions, the sessions themselves, their joins, and what waits for others' answers.
 
 mod agenda;
+mod contacts;
 mod forming;
 mod io;
 mod links;
@@ -28,6 +29,7 @@ pub use io::{CallId, Config, DialError, Form, Input, LinkId, Output, SessionId, 
 
 use self::{
     agenda::{Agenda, Timer},
+    contacts::Contacts,
     forming::Forming,
     links::Links,
     questions::Questions,
@@ -60,6 +62,7 @@ pub struct Engine {
     sessions: Sessions,
     writes: Writes,
     questions: Questions,
+    contacts: Contacts,
     skew: Skew,
     /// With each counter of a peer that was alive, the least number of owned records with which
     /// it is shown.
@@ -84,6 +87,7 @@ impl Engine {
             sessions: Sessions::default(),
             writes: Writes::default(),
             questions: Questions::default(),
+            contacts: Contacts::default(),
             skew: Skew::new(now),
             required: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -115,6 +119,7 @@ impl Engine {
                 self.begin_forming(within);
             }
             Input::Request { session, call, request } => self.on_request(session, call, request),
+            Input::ProbeAll { session, on } => self.on_probe_all(session, on),
             Input::Drop(session) => self.on_drop(session),
         }
         self.settle();
@@ -151,6 +156,7 @@ impl Engine {
         match timer {
             Timer::Dial(target) => self.dial(target),
             Timer::Compare => self.compare(),
+            Timer::Contacts => self.ask_all(),
             Timer::Collect => self.collect(),
             // What waits for these is looked at after every input.
             Timer::Forming | Timer::Naming(_) => {}

@@ -183,7 +183,7 @@ impl Engine {
         let info = MemberInfo { id: member, status: MemberStatus::Joining, metadata };
         let Some(suffix) = self.attempt(id).map(|it| it.suffix) else { return false };
         self.set_step(id, Step::Published);
-        self.publish_member(&scope, info, Waiter::Name(id, suffix));
+        self.publish_joined(id, &scope, info, Waiter::Name(id, suffix));
         true
     }
 

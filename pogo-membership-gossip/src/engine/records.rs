@@ -47,6 +47,8 @@ impl Engine {
             Message::Sync(message) => self.on_sync(peer, link, message),
             Message::Get { question, keys } => self.on_get(link, question, keys),
             Message::Answered(question) => self.on_answered_question(peer, question),
+            Message::Ask(round) => self.on_ask(peer, link, round),
+            Message::Counted(round) => self.on_counted(peer, round),
         }
     }
 

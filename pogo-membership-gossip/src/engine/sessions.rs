@@ -15,12 +15,13 @@ use pogo_core::{
 use super::{
     CallId, Engine, Output, SessionId, agenda::Timer, naming::Attempt, shown::Stay, writes::Waiter,
 };
-use crate::owned::OwnedKey;
+use crate::{
+    owned::OwnedKey,
+    shared::{KEY_MAX, VALUE_MAX},
+};
 
 /// The backend's name.
 pub(super) const NAME: &str = "gossip";
-/// The largest record, as `Capabilities::least` says.
-const MAX_VALUE: usize = 1024 * 1024 + 64 * 1024;
 /// So many records come in one event of a snapshot.
 const CHUNK: usize = 512;
 
@@ -90,6 +91,14 @@ impl Sessions {
         of.filter(|(_, it)| it.scope == *scope && it.boot == boot).map(|(id, _)| *id).next_back()
     }
 
+    /// Live sessions of this start, but for one.
+    fn former(&self, id: SessionId, scope: &Scope, boot: BootId) -> Vec<SessionId> {
+        let live = self.all.iter().filter(|(_, it)| matches!(it.state, State::Live(_)));
+        let same =
+            live.filter(|(other, it)| **other != id && it.scope == *scope && it.boot == boot);
+        same.map(|(other, _)| *other).collect()
+    }
+
     fn live_in(&self, scope: &Scope) -> Vec<(SessionId, BootId)> {
         let live = self.all.iter().filter(|(_, it)| matches!(it.state, State::Live(_)));
         live.filter(|(_, it)| it.scope == *scope).map(|(id, it)| (*id, it.boot)).collect()
@@ -147,7 +156,7 @@ impl Engine {
         match request {
             MembershipRequest::SetStatus(status) => self.set_status(id, info, status, call),
             MembershipRequest::Publish(batch) => {
-                match too_large(batch.iter().map(|it| &it.value)) {
+                match too_large(batch.iter().map(|it| (&it.key, &it.value))) {
                     Some(error) => self.refuse(call, error),
                     None => self.publish(owned_updates(&scope, boot, batch), waiter),
                 }
@@ -184,9 +193,42 @@ impl Engine {
 
     /// Publishes what a member of this peer is.
     pub(super) fn publish_member(&mut self, scope: &Scope, info: MemberInfo, waiter: Waiter) {
+        self.publish_stay(scope, info, Vec::new(), waiter);
+    }
+
+    /// Publishes a member that has just joined. A start that joins again takes the place of its
+    /// former stay, and what that has published ends with it.
+    pub(super) fn publish_joined(
+        &mut self,
+        id: SessionId,
+        scope: &Scope,
+        info: MemberInfo,
+        waiter: Waiter,
+    ) {
+        let boot = info.id.boot;
+        for former in self.sessions.former(id, scope, boot) {
+            self.end(former);
+            self.emit(Output::Event { session: former, event: Event::Evicted });
+        }
+        let own = self.owned.state(self.config.me).map(|(key, _)| key);
+        let own = own.filter(|it| it.scope == *scope && it.boot == boot && it.key.is_some());
+        let ended = own.map(|key| (key.clone(), None)).collect();
+        self.publish_stay(scope, info, ended, waiter);
+    }
+
+    fn publish_stay(
+        &mut self,
+        scope: &Scope,
+        info: MemberInfo,
+        mut updates: Vec<(OwnedKey, Option<Bytes>)>,
+        waiter: Waiter,
+    ) {
         let key = OwnedKey { scope: scope.clone(), boot: info.id.boot, key: None };
         match postcard::to_allocvec(&Stay::Here(info)) {
-            Ok(value) => self.publish(vec![(key, Some(Bytes::from(value)))], waiter),
+            Ok(value) => {
+                updates.push((key, Some(Bytes::from(value))));
+                self.publish(updates, waiter);
+            }
             Err(error) => tracing::error!(%error, "a member's record cannot be written"),
         }
     }
@@ -240,6 +282,7 @@ impl Engine {
     /// A session was dropped: without a leave its member is a crashed one.
     pub(super) fn on_drop(&mut self, id: SessionId) {
         self.agenda.disarm(Timer::Naming(id));
+        self.no_contacts_for(id);
         if let Some(Session { scope, boot, state, .. }) = self.sessions.remove(id) {
             match state {
                 State::Live(_) => {
@@ -305,12 +348,15 @@ fn owned_updates(
     batch.into_iter().map(|it| (key(it.key), it.value)).collect()
 }
 
-/// Refuses values beyond the limit.
+/// Refuses what is beyond the limits, which others would not take.
 pub(super) fn too_large<'a>(
-    mut values: impl Iterator<Item = &'a Option<Bytes>>,
+    mut records: impl Iterator<Item = (&'a Key, &'a Option<Bytes>)>,
 ) -> Option<MembershipError> {
-    let large = values.find_map(|it| it.as_ref().filter(|it| it.len() > MAX_VALUE))?;
-    Some(MembershipError::TooLarge { len: large.len(), max: MAX_VALUE })
+    records.find_map(|(key, value)| {
+        let (key, value) = (key.as_str().len(), value.as_ref().map_or(0, Bytes::len));
+        let (len, max) = if key > KEY_MAX { (key, KEY_MAX) } else { (value, VALUE_MAX) };
+        (len > max).then_some(MembershipError::TooLarge { len, max })
+    })
 }
 
 /// The name that a choice begins with.

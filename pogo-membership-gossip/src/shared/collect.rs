@@ -37,7 +37,9 @@ impl SharedStore {
     pub fn collect(&mut self, wall: WallTime, known: &[PeerId]) -> Vec<ScopedKey> {
         let seen_by_all =
             known.iter().map(|peer| self.common_with(*peer).mine).min().unwrap_or(u64::MAX);
-        let age = |hlc: u64| wall.as_millis().saturating_sub(hlc);
+        let unit =
+            if pogo_core::mutant::planted("tombstone dropped at GC") { 1_000_000 } else { 1 };
+        let age = |hlc: u64| wall.as_millis().saturating_sub(hlc).saturating_mul(unit);
         let gone: Vec<ScopedKey> = self
             .tombstones
             .iter()

@@ -59,7 +59,7 @@ impl SharedStore {
     }
 
     fn on_root(&mut self, from: PeerId, hash: u64, at: u64) -> Step {
-        if hash == self.root() {
+        if hash == self.root() || pogo_core::mutant::planted("comparison finds all equal") {
             self.found_equal(from, self.arrivals, at);
             let same = SyncMessage::Same { yours: at, mine: self.arrivals };
             return Step { finished: true, ..Step::reply(same) };

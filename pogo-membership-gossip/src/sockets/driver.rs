@@ -31,6 +31,7 @@ use tokio::{
 use super::{
     accept::random,
     bind::{self, misconfigured},
+    contacts::ContactBoard,
     network::{Network, Patience},
     traffic::{Counters, Traffic},
 };
@@ -68,9 +69,16 @@ pub(crate) struct Transport {
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Join, and hear of it and of all that follows.
-    Join { join: Box<Joining>, events: mpsc::UnboundedSender<Event>, reply: JoinReply },
+    Join {
+        join: Box<Joining>,
+        events: mpsc::UnboundedSender<Event>,
+        contacts: Arc<ContactBoard>,
+        reply: JoinReply,
+    },
     /// A request, and who waits for its answer.
     Ask { session: SessionId, request: MembershipRequest, reply: oneshot::Sender<Answer> },
+    /// Ask all others for round trips, or no more.
+    ProbeAll { session: SessionId, on: bool },
     /// Read owned records.
     Owned { session: SessionId, member: MemberId, keys: Vec<Key>, reply: OwnedReply },
     /// Nobody is interested in the session any more.
@@ -188,6 +196,7 @@ struct Driver {
 /// Where a session listens.
 struct Port {
     events: mpsc::UnboundedSender<Event>,
+    contacts: Arc<ContactBoard>,
     joining: Option<JoinReply>,
 }
 
@@ -297,9 +306,9 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Join { join, events, reply } => {
+            Command::Join { join, events, contacts, reply } => {
                 let Joining { session, scope, name, boot, metadata, within } = *join;
-                self.sessions.insert(session, Port { events, joining: Some(reply) });
+                self.sessions.insert(session, Port { events, contacts, joining: Some(reply) });
                 self.feed(Input::Join { session, scope, name, boot, metadata, within });
             }
             Command::Ask { session, request, reply } => {
@@ -308,6 +317,7 @@ impl Driver {
                 self.calls.insert(call, reply);
                 self.feed(Input::Request { session, call, request });
             }
+            Command::ProbeAll { session, on } => self.feed(Input::ProbeAll { session, on }),
             Command::Owned { session, member, keys, reply } => {
                 // Who asked may have gone.
                 drop(reply.send(self.engine.owned(session, &member, &keys)));
@@ -350,9 +360,17 @@ impl Driver {
                     drop(reply.send(Err(error)));
                 }
             }
+            Output::Contact { session, member, asked } => {
+                if let Some(port) = self.sessions.get(&session) {
+                    port.contacts.note(member, self.clock.now().mono.since(asked));
+                }
+            }
             Output::Event { session, event } => {
                 let is_last = event == Event::Evicted;
                 if let Some(port) = self.sessions.get(&session) {
+                    if let Event::MemberDown(member, _) = &event {
+                        port.contacts.forget(member.boot);
+                    }
                     drop(port.events.send(event));
                 }
                 if is_last {

@@ -11,6 +11,7 @@
 
 mod accept;
 mod bind;
+mod contacts;
 mod driver;
 mod link;
 mod network;
@@ -18,5 +19,6 @@ mod network;
 mod tests;
 mod traffic;
 
+pub(crate) use self::contacts::ContactBoard;
 pub(crate) use self::driver::{Command, Joining, Settings, Transport, start};
 pub use self::traffic::{Refusals, Traffic};

@@ -294,6 +294,7 @@ impl Swim {
         }
         match told.life {
             Life::Alive => self.me.refutation = told.refutation,
+            Life::Suspect | Life::Dead if pogo_core::mutant::planted("nobody contradicts") => {}
             Life::Suspect | Life::Dead => {
                 self.me.refutation = told.refutation.saturating_add(1);
                 self.awareness.worsen(1);

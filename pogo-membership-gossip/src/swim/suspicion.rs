@@ -31,6 +31,9 @@ impl Suspicion {
     /// How long until its next step. Whoever only heard of it asks the suspect before the end, since
     /// the contradiction may have been lost.
     pub(super) fn patience(&self, timing: &Timing) -> Duration {
+        if pogo_core::mutant::planted("suspicion is death") {
+            return Duration::ZERO;
+        }
         let whole = self.evidence.patience(timing);
         if self.checked { whole } else { whole.saturating_sub(timing.probe_timeout * 3 / 2) }
     }

@@ -40,6 +40,21 @@ async fn three_members_share_records_and_see_what_each_publishes() {
 }
 
 #[tokio::test]
+async fn round_trips_to_all_others_are_told_while_they_are_asked_for() {
+    let (one, two) = pair(keyed()).await;
+    let presence = &one.session.presence;
+    assert_eq!(presence.contacts(), []);
+    presence.probe_all(true);
+    let other = two.session.me.boot;
+    let asked = || presence.contacts().iter().find(|(boot, _)| *boot == other).map(|it| it.1);
+    eventually("a round trip", || asked().is_some()).await;
+    let first = asked();
+    eventually("another one", || asked() > first).await;
+    drop(two);
+    eventually("that it is gone", || asked().is_none()).await;
+}
+
+#[tokio::test]
 async fn leaving_is_seen_as_leaving_and_dropping_as_a_crash() {
     let (mut one, two) = pair(keyed()).await;
     two.session.presence.leave().await.unwrap();

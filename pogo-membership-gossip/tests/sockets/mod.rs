@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod cluster;
+mod conformance;
 mod proxy;
+mod relay;
 
 use std::{
     net::SocketAddr,

@@ -1,5 +1,6 @@
 //! Engines in a small virtual network.
 
+mod contacts;
 mod joining;
 mod loss;
 mod net;

@@ -39,6 +39,8 @@ pub(super) struct Host {
     pub(super) failed: BTreeMap<SessionId, MembershipError>,
     pub(super) events: Vec<(Timestamp, SessionId, Event)>,
     pub(super) answers: BTreeMap<CallId, (Timestamp, Answer)>,
+    /// When members were asked that answered, in the order of answers.
+    pub(super) contacts: Vec<(BootId, Timestamp)>,
     held: VecDeque<Input>,
 }
 
@@ -102,6 +104,7 @@ impl Net {
             failed: BTreeMap::new(),
             events: Vec::new(),
             answers: BTreeMap::new(),
+            contacts: Vec::new(),
             held: VecDeque::new(),
         };
         Self {
@@ -322,6 +325,9 @@ impl Net {
                 if let Some((_, other)) = self.ends.get(&link).copied() {
                     self.close(other);
                 }
+            }
+            Output::Contact { member, asked, .. } => {
+                self.hosts[host].contacts.push((member, asked));
             }
             Output::Joined { session, me } => {
                 self.hosts[host].joined.insert(session, me);
