@@ -4,7 +4,7 @@
 //! Removing one operation from a plan therefore changes no other draw, which keeps a failing plan
 //! failing while it is made smaller, and makes a run repeatable (law S19).
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -28,7 +28,13 @@ impl Draws {
         key.extend_from_slice(entity.as_bytes());
         key.push(0);
         key.extend_from_slice(&counter.to_le_bytes());
-        xxh3_64_with_seed(&key, self.seed)
+        let bits = xxh3_64_with_seed(&key, self.seed);
+        LOG.with_borrow_mut(|log| {
+            if let Some(log) = log {
+                log.take(bits, || format!("{purpose} of {entity:?}, number {counter}"));
+            }
+        });
+        bits
     }
 
     /// A number below `bound`; 0 where the bound is 0.
@@ -57,6 +63,46 @@ impl Draws {
     }
 }
 
+thread_local! {
+    /// The draws of this thread, while two runs are compared.
+    ///
+    /// Not an argument like the seed: it decides nothing, and every function that draws would have
+    /// to pass it on.
+    static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
+}
+
+/// The draws of one run, and the first draw of another that differs.
+#[derive(Debug, Default)]
+struct Log {
+    drawn: Vec<u64>,
+    /// Where in `drawn` the other run is, once it runs.
+    at: Option<usize>,
+    differs: Option<String>,
+}
+
+impl Log {
+    fn take(&mut self, bits: u64, name: impl Fn() -> String) {
+        let Some(at) = &mut self.at else {
+            self.drawn.push(bits);
+            return;
+        };
+        if self.differs.is_none() && self.drawn.get(*at) != Some(&bits) {
+            self.differs = Some(format!("draw {at}: {}", name()));
+        }
+        *at += 1;
+    }
+}
+
+/// Lets `run` run twice on this thread, and names the first draw that it makes the second time and
+/// not the first time.
+pub fn first_difference(mut run: impl FnMut()) -> Option<String> {
+    LOG.set(Some(Log::default()));
+    run();
+    LOG.with_borrow_mut(|log| log.as_mut().map(|log| log.at = Some(0)));
+    run();
+    LOG.take().and_then(|log| log.differs)
+}
+
 /// `-ln(bits / 2^64)` in 1/65536, by integers only so that every machine draws the same.
 ///
 /// Between powers of two it is interpolated in a straight line, which is near enough for delays.
@@ -80,6 +126,20 @@ mod tests {
         assert_ne!(draws.bits("delay", "a", 1), draws.bits("delay", "b", 1));
         assert_ne!(draws.bits("delay", "a", 1), Draws::new(8).bits("delay", "a", 1));
         assert_ne!(draws.bits("ab", "c", 1), draws.bits("a", "bc", 1));
+    }
+
+    #[test]
+    fn first_draw_that_differs_between_two_runs_is_named() {
+        let draws = Draws::new(1);
+        let mut runs = 0;
+        let differs = first_difference(|| {
+            runs += 1;
+            draws.bits("delay", "a", 1);
+            draws.bits("delay", if runs == 2 { "b" } else { "a" }, 2);
+            draws.bits("delay", "a", 3);
+        });
+        assert_eq!(differs.as_deref(), Some("draw 1: delay of \"b\", number 2"));
+        assert_eq!(first_difference(|| assert_ne!(draws.bits("delay", "a", 1), 0)), None);
     }
 
     #[test]

@@ -113,6 +113,11 @@ impl Oracle {
         }
     }
 
+    /// Whether there is a division that has not ended.
+    pub fn is_divided(&self) -> bool {
+        self.divisions.last().is_some_and(|(_, end)| *end == Timestamp::MAX)
+    }
+
     /// The spec that a restart of the child would write anew: the last one that was asked for.
     pub fn restarted(&self, child: &ChildId) -> Option<ChildPlan> {
         self.changes(child).iter().rev().find_map(|change| change.wanted)
@@ -126,6 +131,21 @@ impl Oracle {
     /// The changes of a child in the order in which they were asked for.
     pub fn changes(&self, child: &ChildId) -> &[Change] {
         self.changes.get(child).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a terminate may truly have found nothing, though the child was started before: that
+    /// start may have come through only later, or the child may have completed.
+    pub fn is_overtaken(&self, child: &ChildId, index: ChangeIndex) -> bool {
+        let changes = self.changes(child);
+        let Some(change) = changes.get(index) else { return false };
+        let before = changes.iter().take(index).filter(|before| before.wanted.is_some());
+        before.into_iter().any(|before| match before.outcome {
+            Outcome::Unknown => true,
+            Outcome::Accepted { at, .. } => {
+                at >= change.asked || before.wanted.is_some_and(|plan| plan.may_complete())
+            }
+            Outcome::Refused => false,
+        })
     }
 
     /// What must hold of a child once the cluster is at rest.

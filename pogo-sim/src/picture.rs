@@ -7,15 +7,16 @@ use std::{
 };
 
 use pogo_core::{
-    id::{BootId, ChildId, MemberName, RunId},
+    id::{BootId, ChildId, FencingToken, MemberName, RunId},
     membership::MemberStatus,
     record::Stamp,
+    spec::Exclusivity,
     time::Timestamp,
 };
 
 use crate::{
     fact::{Fact, Started},
-    plan::ChildPlan,
+    plan::{ChildPlan, Stop},
 };
 
 /// The state of a cluster as the facts tell it.
@@ -37,8 +38,14 @@ pub struct Picture {
     pub strikes: BTreeMap<ChildId, BTreeSet<BootId>>,
     /// Young instances of processes that others hold to be dead, until they are back.
     pub doubtful: BTreeSet<(ChildId, BootId)>,
-    /// Whether the cluster is divided.
+    /// Whether the cluster is divided, or anybody's way to anybody else is cut or clogged.
     pub divided: bool,
+    /// Whether the division is one into groups.
+    pub cut: bool,
+    /// The ways on which nothing arrives.
+    pub unlinked: BTreeSet<(MemberName, MemberName)>,
+    /// The ways on which everything is late.
+    pub clogged: BTreeSet<(MemberName, MemberName)>,
     /// How long events of the feed take at most.
     pub delay: Duration,
     /// When the cordon of each member last changed.
@@ -66,6 +73,12 @@ pub struct Host {
     pub view: BTreeMap<BootId, Timestamp>,
     /// When its feed last told it of a member that it had not seen.
     pub gained: Timestamp,
+    /// Since when it stands still, if it does.
+    pub paused: Option<Timestamp>,
+    /// When it last went on after it had stood still.
+    pub resumed: Option<Timestamp>,
+    /// How much later it handles everything.
+    pub slow: Duration,
 }
 
 /// An execution of a child.
@@ -79,17 +92,31 @@ pub struct Instance {
     pub run: RunId,
     /// How it behaves.
     pub plan: ChildPlan,
+    /// How many instances there may be.
+    pub exclusivity: Exclusivity,
+    /// Its fencing token, where it has one.
+    pub token: Option<FencingToken>,
     /// The record that it was started from.
     pub stamp: Option<Stamp>,
     /// When it started.
     pub since: Timestamp,
+    /// Since when its process has had the child, restarts in place included.
+    pub held: Timestamp,
     /// When it became ready.
     pub ready: Option<Timestamp>,
     /// Why it was told to stop, once it was.
     pub stopping: Option<&'static str>,
+    /// Whether it was aborted and does not end.
+    pub stuck: bool,
 }
 
 impl Instance {
+    /// Whether it blocks its thread though it was told to stop: only the end of its process is sure to
+    /// end it.
+    pub const fn is_blocked(&self) -> bool {
+        self.stuck || (self.stopping.is_some() && matches!(self.plan.stop, Stop::Blocks(_)))
+    }
+
     /// Whether it is ready and was not told to stop.
     pub const fn is_running(&self) -> bool {
         self.ready.is_some() && self.stopping.is_none()
@@ -102,12 +129,35 @@ impl Picture {
         self.instances.get(child).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether somebody stands still or is slow, so that nobody can rely on an answer in time.
+    pub fn has_stalled(&self) -> bool {
+        self.hosts.values().any(|host| host.paused.is_some() || !host.slow.is_zero())
+    }
+
     /// Whether a start of the child by this process is a restart in place: its last instance there
     /// ended by itself, or was stopped to be started again.
     pub fn is_restart(&self, child: &ChildId, boot: BootId) -> bool {
         self.ended
             .get(&(child.clone(), boot))
             .is_some_and(|told| matches!(told, None | Some("restarted" | "replaced")))
+    }
+
+    /// Whether an instance is excused for what leases and quorums promise: its process stands still, or
+    /// went on less than `kill` ago.
+    pub fn is_excused(&self, one: &Instance, now: Timestamp, kill: Duration) -> bool {
+        let host = self.hosts.get(&one.host).filter(|host| host.boot == one.boot);
+        host.is_some_and(|host| {
+            host.paused.is_some() || host.resumed.is_some_and(|at| now <= at + kill)
+        })
+    }
+
+    /// Whether a process stands still or is slow, or did so less than `lately` ago.
+    pub fn is_stalled(&self, host: &MemberName, now: Timestamp, lately: Duration) -> bool {
+        self.hosts.get(host).is_some_and(|host| {
+            host.paused.is_some()
+                || !host.slow.is_zero()
+                || host.resumed.is_some_and(|at| now <= at + lately)
+        })
     }
 
     /// The children that have more than one instance.
@@ -121,6 +171,8 @@ impl Picture {
     /// Takes a fact in.
     pub fn apply(&mut self, now: Timestamp, fact: &Fact) {
         self.apply_to_cluster(now, fact);
+        self.apply_to_network(now, fact);
+        self.apply_to_process(now, fact);
         self.apply_to_feed(now, fact);
         self.apply_to_instance(now, fact);
     }
@@ -131,8 +183,8 @@ impl Picture {
                 self.hosts.insert(host.clone(), Host::new(*boot));
             }
             Fact::Joined { host } => self.join(host),
-            Fact::Leaving { host } => self.with_host(host, |host| host.leaving = true),
-            Fact::Crashed { host, .. } => {
+            Fact::Leaving { host, .. } => self.with_host(host, |host| host.leaving = true),
+            Fact::Crashed { host, .. } | Fact::Abandoned { host, .. } => {
                 self.disturbed = now;
                 self.doubt(now, Some(host));
                 self.end_host(host);
@@ -143,17 +195,7 @@ impl Picture {
                 self.doubt(now, Some(host));
                 self.with_host(host, |host| host.joined = false);
             }
-            Fact::Cut(_) => {
-                self.divided = true;
-                self.disturbed = now;
-                self.doubt(now, None);
-            }
-            Fact::Healed => {
-                self.divided = false;
-                self.disturbed = now;
-                self.doubtful.clear();
-            }
-            Fact::Disturbed(_) => self.disturbed = now,
+            Fact::Disturbed(_) | Fact::Twin { .. } | Fact::DataLost { .. } => self.disturbed = now,
             Fact::Delayed(delay) => {
                 self.delay = *delay;
                 self.disturbed = now;
@@ -161,6 +203,60 @@ impl Picture {
             Fact::Cordon(member) => drop(self.cordoned.insert(member.clone(), now)),
             _ => {}
         }
+    }
+
+    fn apply_to_network(&mut self, now: Timestamp, fact: &Fact) {
+        match fact {
+            Fact::Cut(_) => self.cut = true,
+            Fact::Unlinked { from, to } => self.unlinked.extend(links(from, to)),
+            Fact::Linked { from, to } => {
+                self.unlinked.retain(|(a, b)| !(from.contains(a) && to.contains(b)));
+            }
+            Fact::Clogged { from, to, by } if by.is_zero() => {
+                self.clogged.retain(|(a, b)| !(from.contains(a) && to.contains(b)));
+            }
+            Fact::Clogged { from, to, .. } => self.clogged.extend(links(from, to)),
+            Fact::Healed => {
+                self.cut = false;
+                self.unlinked.clear();
+                self.clogged.clear();
+            }
+            _ => return,
+        }
+        self.disturbed = now;
+        self.divided = self.cut || !self.unlinked.is_empty() || !self.clogged.is_empty();
+        if self.divided {
+            self.doubt(now, None);
+        } else {
+            self.doubtful.clear();
+            self.renew_cordons(now);
+        }
+    }
+
+    /// What was said of a cordon while somebody could not hear it may take effect only now.
+    fn renew_cordons(&mut self, now: Timestamp) {
+        self.cordoned.values_mut().for_each(|changed| *changed = now);
+    }
+
+    fn apply_to_process(&mut self, now: Timestamp, fact: &Fact) {
+        match fact {
+            Fact::Paused { host } => {
+                self.doubt(now, Some(host));
+                self.with_host(host, |host| host.paused = Some(now));
+            }
+            Fact::Resumed { host } => {
+                self.with_host(host, |host| (host.paused, host.resumed) = (None, Some(now)));
+                self.renew_cordons(now);
+            }
+            Fact::Slowed { host, by } => {
+                self.doubt(now, Some(host));
+                self.renew_cordons(now);
+                self.with_host(host, |host| host.slow = *by);
+            }
+            Fact::Jumped { .. } | Fact::Stepped { .. } => {}
+            _ => return,
+        }
+        self.disturbed = now;
     }
 
     fn apply_to_feed(&mut self, now: Timestamp, fact: &Fact) {
@@ -177,7 +273,7 @@ impl Picture {
                     host.sees = read;
                 }
             }),
-            Fact::Sees { host, boot, status } => {
+            Fact::Sees { host, boot, status, .. } => {
                 self.with_host(host, |host| host.see(now, *boot, *status));
             }
             Fact::Views { host, members } => self.with_host(host, |host| {
@@ -197,7 +293,12 @@ impl Picture {
                 if self.divided {
                     self.doubtful.insert((started.child.clone(), started.boot));
                 }
-                let instance = Instance::new(now, started);
+                let mut instance = Instance::new(now, started);
+                let before = self.last.get(&started.child).filter(|last| last.boot == started.boot);
+                if let Some(last) = before.filter(|_| self.is_restart(&started.child, started.boot))
+                {
+                    instance.held = last.held;
+                }
                 self.instances.entry(started.child.clone()).or_default().push(instance);
             }
             Fact::Ready { host, child, run } => {
@@ -209,8 +310,11 @@ impl Picture {
                 }
                 self.with_instance(host, child, *run, |one| one.stopping = Some(*reason));
             }
-            Fact::Exited { host, child, run, how } => {
-                if how.starts_with("failed") {
+            Fact::Stuck { host, child, run } => {
+                self.with_instance(host, child, *run, |one| one.stuck = true);
+            }
+            Fact::Exited { host, child, run, how, .. } => {
+                if is_failure(self.of(child), *run, how) {
                     *self.failures.entry(child.clone()).or_default() += 1;
                 }
                 self.end_instances(child, |instance| {
@@ -285,6 +389,19 @@ impl Picture {
     }
 }
 
+/// Whether an end counts against the child: nobody had told it to end like this.
+fn is_failure(instances: &[Instance], run: RunId, how: &str) -> bool {
+    let told = instances.iter().any(|one| one.run == run && one.stopping.is_some());
+    how.starts_with("failed") || how.starts_with("panicked") || (how == "aborted" && !told)
+}
+
+fn links<'a>(
+    from: &'a BTreeSet<MemberName>,
+    to: &'a BTreeSet<MemberName>,
+) -> impl Iterator<Item = (MemberName, MemberName)> + 'a {
+    from.iter().flat_map(|one| to.iter().map(|other| (one.clone(), other.clone())))
+}
+
 impl Host {
     fn new(boot: BootId) -> Self {
         Self {
@@ -296,6 +413,9 @@ impl Host {
             reading: None,
             view: BTreeMap::new(),
             gained: Timestamp::ZERO,
+            paused: None,
+            resumed: None,
+            slow: Duration::ZERO,
         }
     }
 
@@ -321,16 +441,21 @@ impl Host {
 }
 
 impl Instance {
-    fn new(now: Timestamp, started: &Started) -> Self {
+    /// The instance that begins.
+    pub(crate) fn new(now: Timestamp, started: &Started) -> Self {
         Self {
             host: started.host.clone(),
             boot: started.boot,
             run: started.run,
             plan: started.plan,
+            exclusivity: started.exclusivity,
+            token: started.token,
             stamp: started.record.map(|(stamp, _)| stamp),
             since: now,
+            held: now,
             ready: None,
             stopping: None,
+            stuck: false,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pogo_core::{
     id::{BootId, ChildId, MemberName},
-    record::Stamp,
+    node::Status,
+    record::{Stage, Stamp},
 };
 
 use crate::{
@@ -44,6 +45,8 @@ pub struct NodeView {
     pub children: BTreeMap<ChildId, Listed>,
     /// What it knows of each child that was ever asked for.
     pub known: BTreeMap<ChildId, Known>,
+    /// How that differs from what it told its observers, where it does.
+    pub told_else: Option<String>,
 }
 
 /// What a node knows of a child.
@@ -60,10 +63,8 @@ pub struct Known {
 pub struct Listed {
     /// The member that is said to run it.
     pub member: Option<MemberName>,
-    /// Whether it is said to run.
-    pub running: bool,
-    /// What it is said to do, for people.
-    pub status: String,
+    /// What it is said to do.
+    pub status: Status,
 }
 
 impl Rest<'_> {
@@ -75,6 +76,22 @@ impl Rest<'_> {
         });
         let first = says.next()?;
         says.all(|other| other == first).then_some(first)
+    }
+
+    /// Whether every node knows that the one start of a temporary child was taken (R5).
+    pub fn is_spent(&self, child: &ChildId) -> bool {
+        self.nodes.values().all(|node| {
+            let record = node.known.get(child).and_then(|known| known.record);
+            record.is_some_and(|(stamp, _)| matches!(stamp.stage, Stage::Spent(_)))
+        })
+    }
+
+    /// Whether every node says that the child has no owner, as all members are cordoned.
+    pub fn nobody_may_run(&self, child: &ChildId) -> bool {
+        self.nodes.values().all(|node| {
+            let known = node.known.get(child);
+            known.is_some_and(|known| known.owner.is_none()) && node.members == node.cordoned
+        })
     }
 
     /// Whether the child can be expected to run and stay running.

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pogo_core::{
-    id::{BootId, ChildId, MemberName, RunId},
+    id::{BootId, ChildId, Incarnation, MemberName, RequestId, RunId},
     membership::MemberStatus,
+    node::Status,
     record::{Stage, Stamp, Version},
+    spec::Exclusivity,
     time::Timestamp,
 };
 
@@ -86,12 +88,16 @@ impl<L: Law> World<L> {
     }
 
     pub(super) fn sees(&mut self, host: &str, other: &str) {
-        let status = Some(MemberStatus::Active);
-        self.see(&Fact::Sees { host: name(host), boot: boot(other), status }).unwrap();
+        self.told_of(host, other, Some(MemberStatus::Active));
     }
 
     pub(super) fn loses(&mut self, host: &str, other: &str) {
-        self.see(&Fact::Sees { host: name(host), boot: boot(other), status: None }).unwrap();
+        self.told_of(host, other, None);
+    }
+
+    fn told_of(&mut self, host: &str, other: &str, status: Option<MemberStatus>) {
+        let (host, boot, incarnation) = (name(host), boot(other), Incarnation::new(1));
+        self.see(&Fact::Sees { host, boot, incarnation, status }).unwrap();
     }
 
     pub(super) fn views(&mut self, host: &str, others: &[&str]) {
@@ -106,6 +112,10 @@ impl<L: Law> World<L> {
             child: child(),
             run: RunId::new(run),
             plan: ChildPlan::default(),
+            exclusivity: Exclusivity::Available,
+            exact: true,
+            inherited: None,
+            token: None,
             record: Some((stamp(5), true)),
             owned: true,
         }
@@ -126,7 +136,8 @@ impl<L: Law> World<L> {
 
     pub(super) fn exits(&mut self, host: &str, run: u64) -> Result<(), Violation> {
         let (host, child, run) = (name(host), child(), RunId::new(run));
-        self.see(&Fact::Exited { host, child, run, how: "normal".to_owned() })
+        let how = "ended normally".to_owned();
+        self.see(&Fact::Exited { host, child, run, how, exported: None })
     }
 
     pub(super) fn crashes(&mut self, host: &str) {
@@ -141,10 +152,16 @@ impl<L: Law> World<L> {
         self.oracle.answered(&child(), index, outcome);
     }
 
+    /// A client asks member `a` for this.
+    pub(super) fn asks(&mut self, wanted: Option<ChildPlan>) -> Result<(), Violation> {
+        let (host, request, what) = (name("a"), RequestId::new(1), String::new());
+        self.see(&Fact::Asked { host, request, what, changes: vec![(child(), wanted)] })
+    }
+
     /// Every node knows the child by this record and owner, and lists it on `on` if it is live.
     pub(super) fn all_know(&mut self, record: Option<(Stamp, bool)>, on: &str) {
         let known = Known { record, owner: Some(name(on)) };
-        let listed = Listed { member: Some(name(on)), running: true, status: "running".to_owned() };
+        let listed = Listed { member: Some(name(on)), status: Status::Running };
         let members: BTreeSet<BootId> = self.picture.hosts.values().map(|host| host.boot).collect();
         for node in self.nodes.values_mut() {
             node.members = members.clone();
@@ -156,6 +173,7 @@ impl<L: Law> World<L> {
     }
 
     pub(super) fn rests(&mut self) -> Result<(), Violation> {
+        self.law.may_rest(self.now, &self.picture, &self.oracle)?;
         let rest = Rest { picture: &self.picture, oracle: &self.oracle, nodes: self.nodes.clone() };
         self.law.at_rest(self.now, &rest)
     }

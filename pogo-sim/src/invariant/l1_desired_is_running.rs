@@ -5,7 +5,7 @@
 //! not moved and may run on any member; a cordoned member keeps what it has, and where all are
 //! cordoned nobody starts anything.
 
-use pogo_core::{id::ChildId, spec::Restart, time::Timestamp};
+use pogo_core::{id::ChildId, node::Status, spec::Restart, time::Timestamp};
 
 use super::{Law, Violation};
 use crate::{
@@ -36,16 +36,15 @@ impl DesiredIsRunning {
 
     /// Nobody runs it, which is right where nobody may; else says where it should be and what is said of it.
     fn judge_missing(&self, child: &ChildId, rest: &Rest<'_>) -> Result<(), Violation> {
-        let nobody_may = rest.nodes.values().all(|node| {
-            let known = node.known.get(child);
-            known.is_some_and(|known| known.owner.is_none()) && node.members == node.cordoned
-        });
-        if nobody_may {
+        if rest.nobody_may_run(child) {
             return Ok(());
+        }
+        if rest.is_spent(child) {
+            return self.judge_unlisted(child, rest);
         }
         let said = rest.nodes.iter().map(|(host, node)| {
             let owner = node.known.get(child).and_then(|known| known.owner.as_ref());
-            let status = node.children.get(child).map(|listed| listed.status.as_str());
+            let status = node.children.get(child).map(|listed| &listed.status);
             format!("{host} says owner {owner:?}, {status:?}")
         });
         let said: Vec<String> = said.collect();
@@ -91,7 +90,10 @@ impl DesiredIsRunning {
         node: &NodeView,
     ) -> Result<(), Violation> {
         match node.children.get(child) {
-            Some(listed) if listed.running && listed.member.as_ref() == Some(&instance.host) => {
+            Some(listed)
+                if listed.status == Status::Running
+                    && listed.member.as_ref() == Some(&instance.host) =>
+            {
                 Ok(())
             }
             listed => self.broken(
@@ -123,6 +125,8 @@ impl Law for DesiredIsRunning {
 
 #[cfg(test)]
 mod tests {
+    use pogo_core::record::{Stage, Stamp};
+
     use super::{super::handmade::*, *};
     use crate::plan::{ChildPlan, Then};
 
@@ -153,6 +157,17 @@ mod tests {
         }
         assert!(world.rests().is_err());
         world.nodes.values_mut().for_each(|node| node.cordoned = node.members.clone());
+        world.rests().unwrap();
+    }
+
+    #[test]
+    fn temporary_child_whose_one_start_is_over_need_not_run() {
+        let mut world = world();
+        assert!(world.rests().is_err());
+        let spent = Stamp { stage: Stage::Spent(boot("z")), ..stamp(5) };
+        world.all_know(Some((spent, true)), "a");
+        assert!(world.rests().is_err(), "they still list it");
+        world.nodes.values_mut().for_each(|node| node.children.clear());
         world.rests().unwrap();
     }
 

@@ -1,10 +1,14 @@
 //! L2: duplicates made while the cluster was divided are gone within R8's bound: detection, one
 //! second, and the child's own shutdown, counted from the end of the division, or from when one of
-//! them first runs, whichever is later.
+//! them first runs, whichever is later. One of them stays: none gives way but to one that has been
+//! ready, and no two to each other.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use pogo_core::{id::ChildId, time::Timestamp};
+use pogo_core::{
+    id::{BootId, ChildId},
+    time::Timestamp,
+};
 
 use super::{Law, Violation};
 use crate::{
@@ -12,20 +16,48 @@ use crate::{
     picture::{Instance, Picture},
 };
 
+/// How long a report is on its way, beside what the feed takes.
+const WAY: Duration = Duration::from_millis(200);
+
 #[derive(Debug)]
 pub(super) struct DuplicatesEnd {
     bound: Duration,
-    overdue: BTreeMap<ChildId, Timestamp>,
+    /// When each duplicate must have ended.
+    due: BTreeMap<ChildId, Timestamp>,
+    stale: Stale,
+    /// When an instance of each child last gave way to another, and whose.
+    yielded: BTreeMap<ChildId, (BootId, Timestamp)>,
+    /// When an instance of each child last ended otherwise, or any member.
+    ended: BTreeMap<ChildId, Timestamp>,
+    left: Timestamp,
+}
+
+/// Whose deadlines the last fact may have moved; they are looked at with the next one, when the
+/// picture has it.
+#[derive(Debug)]
+enum Stale {
+    Nobodys,
+    Of(ChildId),
+    All,
 }
 
 impl DuplicatesEnd {
     /// Duplicates end within `bound` and their own shutdown.
     pub(super) fn new(bound: Duration) -> Self {
-        Self { bound, overdue: BTreeMap::new() }
+        Self {
+            bound,
+            due: BTreeMap::new(),
+            stale: Stale::Nobodys,
+            yielded: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            left: Timestamp::ZERO,
+        }
     }
 
     fn deadline(&self, instances: &[Instance], picture: &Picture) -> Option<Timestamp> {
-        if picture.divided {
+        // What blocks its thread was told to end, and nothing but its process can end it.
+        let blocked = instances.iter().filter(|one| one.is_blocked()).count();
+        if picture.divided || picture.has_stalled() || instances.len() - blocked < 2 {
             return None;
         }
         let first_ready = instances.iter().filter_map(|instance| instance.ready).min()?;
@@ -34,27 +66,53 @@ impl DuplicatesEnd {
         let from = picture.disturbed.max(first_ready).max(youngest);
         Some(from + self.bound + grace)
     }
-}
 
-impl Law for DuplicatesEnd {
-    fn name(&self) -> &'static str {
-        "L2 duplicates end"
-    }
-
-    fn on_fact(&mut self, now: Timestamp, fact: &Fact, picture: &Picture) -> Result<(), Violation> {
-        if matches!(fact, Fact::Handled { .. }) && !self.overdue.values().any(|end| *end < now) {
-            return Ok(());
+    /// An instance gives way only to one that has been ready, and that does not give way to it.
+    fn judge_yield(
+        &mut self,
+        now: Timestamp,
+        child: &ChildId,
+        boot: BootId,
+        picture: &Picture,
+    ) -> Result<(), Violation> {
+        let others = || picture.of(child).iter().filter(|one| one.boot != boot);
+        let was_ready = |one: &Instance| one.ready.is_some();
+        let last = picture.last.get(child);
+        let before = self.yielded.insert(child.clone(), (boot, now));
+        if !others().any(was_ready) && !last.is_some_and(was_ready) {
+            return self.broken(Some(child), format_args!("it gave way to none that runs"));
         }
-        self.on_picture(now, picture)
+        let way = picture.delay * 4 + WAY;
+        let recent = |at: Timestamp| now <= at + way;
+        let ended = self.ended.get(child).is_some_and(|at| recent(*at)) || recent(self.left);
+        match before {
+            Some((other, at))
+                if other != boot && recent(at) && !ended && !others().any(Instance::is_running) =>
+            {
+                self.broken(Some(child), format_args!("two instances gave way to each other"))
+            }
+            _ => Ok(()),
+        }
     }
 
-    fn on_picture(&mut self, now: Timestamp, picture: &Picture) -> Result<(), Violation> {
-        let deadlines: BTreeMap<_, _> = picture
+    fn look_at(&mut self, child: &ChildId, picture: &Picture) {
+        let instances = picture.of(child);
+        let due = if instances.len() > 1 { self.deadline(instances, picture) } else { None };
+        match due {
+            Some(due) => self.due.insert(child.clone(), due),
+            None => self.due.remove(child),
+        };
+    }
+
+    fn look_at_all(&mut self, picture: &Picture) {
+        self.due = picture
             .doubled()
             .filter_map(|(child, all)| Some((child.clone(), self.deadline(all, picture)?)))
             .collect();
-        self.overdue = deadlines;
-        match self.overdue.iter().find(|(_, end)| **end < now) {
+    }
+
+    fn judge(&self, now: Timestamp, picture: &Picture) -> Result<(), Violation> {
+        match self.due.iter().find(|(_, end)| **end < now) {
             Some((child, end)) => {
                 let hosts: Vec<_> =
                     picture.of(child).iter().map(|instance| instance.host.as_str()).collect();
@@ -68,9 +126,71 @@ impl Law for DuplicatesEnd {
     }
 }
 
+impl Law for DuplicatesEnd {
+    fn name(&self) -> &'static str {
+        "L2 duplicates end"
+    }
+
+    fn on_fact(&mut self, now: Timestamp, fact: &Fact, picture: &Picture) -> Result<(), Violation> {
+        match fact {
+            Fact::StopAsked { host, child, reason: "superseded", .. } => {
+                let boot = picture.hosts.get(host).map(|host| host.boot);
+                self.judge_yield(now, child, boot.unwrap_or(BootId::from_random(0)), picture)?;
+            }
+            Fact::StopAsked { child, .. } => drop(self.ended.insert(child.clone(), now)),
+            Fact::Exited { host, child, run, .. } => {
+                let mut all = picture.of(child).iter();
+                let told = all.find(|one| one.host == *host && one.run == *run);
+                if told.is_some_and(|one| one.stopping != Some("superseded")) {
+                    self.ended.insert(child.clone(), now);
+                }
+            }
+            Fact::Crashed { .. } | Fact::Stopped { .. } | Fact::Abandoned { .. } => self.left = now,
+            _ => {}
+        }
+        match std::mem::replace(&mut self.stale, Stale::Nobodys) {
+            Stale::Nobodys => {}
+            Stale::Of(child) => self.look_at(&child, picture),
+            Stale::All => self.look_at_all(picture),
+        }
+        self.stale = match fact.child() {
+            Some(child) => Stale::Of(child.clone()),
+            None if fact.is_trouble() => Stale::All,
+            None => Stale::Nobodys,
+        };
+        self.judge(now, picture)
+    }
+
+    fn on_picture(&mut self, now: Timestamp, picture: &Picture) -> Result<(), Violation> {
+        self.stale = Stale::Nobodys;
+        self.look_at_all(picture);
+        self.judge(now, picture)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use pogo_core::id::RunId;
+
     use super::{super::handmade::*, *};
+
+    fn gives_way(world: &mut World<DuplicatesEnd>, host: &str) -> Result<(), Violation> {
+        let (host, child, run) = (name(host), child(), RunId::new(1));
+        world.see(&Fact::StopAsked { host, child, run, reason: "superseded" })
+    }
+
+    #[test]
+    fn instance_that_gives_way_to_none_that_runs_breaks_it() {
+        let mut world = World::of(DuplicatesEnd::new(Duration::from_secs(5)), &["a", "b"]);
+        world.at(10);
+        world.starts("a", 1).unwrap();
+        world.readies("a", 1).unwrap();
+        world.starts("b", 1).unwrap();
+        assert!(gives_way(&mut world, "a").is_err(), "the other only starts");
+        world.readies("b", 1).unwrap();
+        gives_way(&mut world, "a").unwrap();
+        assert!(gives_way(&mut world, "b").is_err(), "both give way");
+    }
 
     #[test]
     fn duplicate_that_outlives_the_bound_breaks_it() {
@@ -90,6 +210,21 @@ mod tests {
         assert!(world.see(&handled).is_err());
         world.exits("b", 1).unwrap_err();
         world.picture.instances.clear();
+        world.law.on_picture(world.now, &world.picture).unwrap();
+        world.see(&handled).unwrap();
+    }
+
+    #[test]
+    fn duplicate_that_blocks_its_thread_is_not_waited_for() {
+        let mut world = World::of(DuplicatesEnd::new(Duration::from_secs(5)), &["a", "b"]);
+        for host in ["a", "b"] {
+            world.starts(host, 1).unwrap();
+            world.readies(host, 1).unwrap();
+        }
+        let stuck = Fact::Stuck { host: name("b"), child: child(), run: RunId::new(1) };
+        world.see(&stuck).unwrap();
+        world.at(100);
+        let handled = Fact::Handled { host: name("a"), input: "x", outputs: 0, next: None };
         world.see(&handled).unwrap();
     }
 }

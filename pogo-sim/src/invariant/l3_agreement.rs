@@ -1,11 +1,16 @@
-//! L3: at rest members agree: on who takes part, on the specs, on every owner.
+//! L3: at rest members agree: on who takes part, on the specs, on every owner; and no child that can
+//! be expected to run is between two states.
 
 use std::collections::BTreeSet;
 
 use pogo_core::{id::BootId, time::Timestamp};
 
 use super::{Law, Violation};
-use crate::rest::Rest;
+use crate::{
+    oracle::Oracle,
+    picture::Picture,
+    rest::{Rest, is_healthy},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Agreement;
@@ -13,6 +18,25 @@ pub(super) struct Agreement;
 impl Law for Agreement {
     fn name(&self) -> &'static str {
         "L3 agreement"
+    }
+
+    fn may_rest(
+        &mut self,
+        _now: Timestamp,
+        picture: &Picture,
+        oracle: &Oracle,
+    ) -> Result<(), Violation> {
+        let moving = picture.instances.iter().find(|(child, all)| {
+            all.iter().any(|one| !one.is_running()) && is_healthy(child, picture, oracle)
+        });
+        match moving {
+            Some((child, all)) => {
+                let hosts: Vec<&str> = all.iter().map(|one| one.host.as_str()).collect();
+                let hosts = hosts.join(" and ");
+                self.broken(Some(child), format_args!("on {hosts} it does not come to rest"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn at_rest(&mut self, _now: Timestamp, rest: &Rest<'_>) -> Result<(), Violation> {
@@ -68,6 +92,18 @@ mod tests {
             node.known.get_mut(&child()).unwrap().owner = Some(name("b"));
         }));
         assert!(broken_by(|node| node.known.get_mut(&child()).unwrap().record = None));
+    }
+
+    #[test]
+    fn child_that_starts_or_stops_breaks_it() {
+        let mut world = World::of(Agreement, &["a"]);
+        world.starts("a", 1).unwrap();
+        assert!(world.rests().is_err());
+        world.readies("a", 1).unwrap();
+        world.all_know(None, "a");
+        world.rests().unwrap();
+        world.stops("a", 1).unwrap();
+        assert!(world.rests().is_err());
     }
 
     #[test]

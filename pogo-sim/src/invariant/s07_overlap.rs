@@ -52,7 +52,10 @@ impl Overlap {
         let slow = picture.delay * 3 > self.view_settle;
         let on_its_way = self.in_flight + picture.delay * 2;
         let known_after = self.calm_after + picture.delay * 4;
-        let trouble = picture.divided || slow || now <= picture.disturbed + known_after;
+        let trouble = picture.divided
+            || picture.has_stalled()
+            || slow
+            || now <= picture.disturbed + known_after;
 
         let just_met = now <= newer.gained.max(older.gained) + on_its_way;
         let cordoned = picture.cordoned.get(&started.host).copied().unwrap_or_default();

@@ -25,12 +25,18 @@ impl BoundedMovement {
         Self { in_flight }
     }
 
+    /// A cordon, the view that has it, the want and the stop each take their way through a feed.
+    fn in_flight(&self, picture: &Picture) -> Duration {
+        self.in_flight + picture.delay * 4
+    }
+
     /// Whether the starter's view was the same for so long that it cannot have been the owner when
     /// it decided to start.
     fn is_stray(&self, now: Timestamp, started: &Started, picture: &Picture) -> bool {
         let Some(host) = picture.hosts.get(&started.host) else { return true };
+        let in_flight = self.in_flight(picture);
         let last_gain = host.view.values().max().copied().unwrap_or_default();
-        !started.owned && now > last_gain.max(last_cordon(picture)) + self.in_flight
+        !started.owned && now > last_gain.max(last_cordon(picture)) + in_flight
     }
 
     fn is_explained(&self, started: &Started, last: &Instance, picture: &Picture) -> bool {
@@ -42,15 +48,16 @@ impl BoundedMovement {
         let gives_up =
             from.boot != last.boot || from.leaving || !from.view.contains_key(&last.boot);
         gives_up
-            || last_cordon(picture) + self.in_flight >= last.since
-            || self.gained_since(from, started.boot, last)
-            || self.gained_since(to, last.boot, last)
+            || last_cordon(picture) + self.in_flight(picture) >= last.held
+            || self.gained_since(from, started.boot, last, picture)
+            || self.gained_since(to, last.boot, last, picture)
     }
 
     /// Whether `host` does not see `other` in its view, or gained it after the instance had been
     /// decided on.
-    fn gained_since(&self, host: &Host, other: BootId, last: &Instance) -> bool {
-        host.view.get(&other).is_none_or(|since| *since + self.in_flight >= last.since)
+    fn gained_since(&self, host: &Host, other: BootId, last: &Instance, picture: &Picture) -> bool {
+        let in_flight = self.in_flight(picture);
+        host.view.get(&other).is_none_or(|since| *since + in_flight >= last.held)
     }
 }
 
@@ -108,7 +115,7 @@ mod tests {
     fn leaver_and_crashed_member_give_children_up() {
         let mut world = world();
         world.starts("a", 1).unwrap();
-        world.see(&Fact::Leaving { host: name("a") }).unwrap();
+        world.see(&Fact::Leaving { host: name("a"), deadline: None }).unwrap();
         world.exits("a", 1).unwrap();
         world.starts("b", 1).unwrap();
         world.crashes("b");

@@ -87,7 +87,7 @@ mod tests {
         let boot = BootId::from_random(9);
         world.see(&Fact::Booted { host: name("b"), boot }).unwrap();
         assert!(world.starts("b", 1).is_err(), "it has read nothing");
-        world.see(&Fact::Leaving { host: name("a") }).unwrap();
+        world.see(&Fact::Leaving { host: name("a"), deadline: None }).unwrap();
         assert!(world.starts("a", 1).is_err());
         world.picture.apply(world.now, &Fact::Started(World::<LegalEffects>::start_of("a", 1)));
         world.exits("a", 1).unwrap();

@@ -14,6 +14,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::Violation;
 use crate::fact::Fact;
 
+/// Its id and name.
+pub const PURITY: &str = "S19 purity";
+
 /// The hash over a trace.
 #[derive(Clone, Default)]
 pub struct TraceHash(Xxh3);
@@ -54,7 +57,7 @@ pub fn same_run(
         one.1.get(at),
         two.1.get(at)
     );
-    Err(Violation { law: "S19 purity", child: None, what })
+    Err(Violation { law: PURITY, child: None, what })
 }
 
 #[cfg(test)]

@@ -8,7 +8,11 @@ use pogo_core::{
 };
 use serde_json::Value;
 
-use super::{PlanError, millis, parse_millis, parse_word};
+use super::{
+    PlanError, millis,
+    options::{mode_text, parse_mode},
+    parse_millis, parse_word,
+};
 
 /// The kind that every simulated member offers.
 pub const KIND: &str = "sim";
@@ -22,6 +26,8 @@ pub enum Start {
     Hangs,
     /// It fails after about this time.
     Fails(Duration),
+    /// It panics after about this time.
+    Panics(Duration),
     /// It takes its whole member down after about this time.
     Kills(Duration),
 }
@@ -35,6 +41,8 @@ pub enum Then {
     Ends(Duration),
     /// It fails after about this time.
     Fails(Duration),
+    /// It panics after about this time.
+    Panics(Duration),
 }
 
 /// How a run takes being told to stop.
@@ -42,8 +50,12 @@ pub enum Then {
 pub enum Stop {
     /// It ends after about this time and hands its state over.
     After(Duration),
+    /// It fails after about this time, its state lost.
+    Fails(Duration),
     /// It goes on until it is aborted.
     Ignored,
+    /// It blocks its thread: once aborted it ends about this time later, or when everything heals.
+    Blocks(Option<Duration>),
 }
 
 /// A child as a plan writes it.
@@ -59,8 +71,10 @@ pub struct ChildPlan {
     pub restart: Restart,
     /// How long it may take to stop.
     pub grace: Duration,
-    /// Whether it is strict.
-    pub exclusivity: Exclusivity,
+    /// How many instances there may be; `None` leaves that to the scope's mode.
+    pub exclusivity: Option<Exclusivity>,
+    /// Whether its state is too large to be handed over.
+    pub huge: bool,
     /// Sets specs apart that behave the same.
     pub value: u32,
 }
@@ -73,7 +87,8 @@ impl Default for ChildPlan {
             stop: Stop::After(Duration::from_millis(5)),
             restart: Restart::Permanent,
             grace: Duration::from_secs(1),
-            exclusivity: Exclusivity::Available,
+            exclusivity: None,
+            huge: false,
             value: 0,
         }
     }
@@ -83,19 +98,26 @@ impl ChildPlan {
     /// The spec of child `id` that behaves like this.
     pub fn spec(&self, id: ChildId, kind: Kind) -> ChildSpec {
         let args = Args::from_value(&Value::String(self.to_string()));
-        let spec = ChildSpec::of_kind(id, kind, args)
+        let mut spec = ChildSpec::of_kind(id, kind, args)
             .restart(self.restart)
             .shutdown(Shutdown::Grace(self.grace.max(Duration::from_millis(1))));
-        if self.exclusivity == Exclusivity::Strict {
-            spec.exclusivity(Exclusivity::Strict)
-        } else {
-            spec
-        }
+        spec.exclusivity = self.exclusivity;
+        spec
     }
 
-    /// Reads the behaviour out of a spec's arguments; a default child where they hold none.
+    /// Reads the behaviour out of a spec's arguments. Of a user's child nothing is known but what
+    /// the spec says, and that it should run.
     pub fn of_spec(spec: &ChildSpec) -> Self {
-        spec.args.decode::<String>().ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+        let modelled = spec.args.decode::<String>().ok().filter(|_| spec.kind.as_str() == KIND);
+        modelled.and_then(|text| text.parse().ok()).unwrap_or_else(|| Self {
+            restart: spec.restart,
+            grace: match spec.shutdown {
+                Shutdown::Grace(grace) => grace,
+                _ => Duration::ZERO,
+            },
+            exclusivity: spec.exclusivity,
+            ..Self::default()
+        })
     }
 
     /// Whether it can be expected to run and stay running.
@@ -119,16 +141,21 @@ impl fmt::Display for ChildPlan {
             Start::Ready(mean) => write!(f, "start={}", millis(mean))?,
             Start::Hangs => f.write_str("start=hang")?,
             Start::Fails(mean) => write!(f, "start=fail:{}", millis(mean))?,
+            Start::Panics(mean) => write!(f, "start=panic:{}", millis(mean))?,
             Start::Kills(mean) => write!(f, "start=kill:{}", millis(mean))?,
         }
         match self.then {
             Then::Runs => {}
             Then::Ends(mean) => write!(f, " then=end:{}", millis(mean))?,
             Then::Fails(mean) => write!(f, " then=fail:{}", millis(mean))?,
+            Then::Panics(mean) => write!(f, " then=panic:{}", millis(mean))?,
         }
         match self.stop {
             Stop::After(mean) => write!(f, " stop={}", millis(mean))?,
+            Stop::Fails(mean) => write!(f, " stop=fail:{}", millis(mean))?,
             Stop::Ignored => f.write_str(" stop=ignore")?,
+            Stop::Blocks(Some(mean)) => write!(f, " stop=block:{}", millis(mean))?,
+            Stop::Blocks(None) => f.write_str(" stop=block")?,
         }
         match self.restart {
             Restart::Permanent => {}
@@ -138,8 +165,11 @@ impl fmt::Display for ChildPlan {
         if self.grace != Self::default().grace {
             write!(f, " grace={}", millis(self.grace))?;
         }
-        if self.exclusivity == Exclusivity::Strict {
-            f.write_str(" exclusivity=strict")?;
+        if let Some(exclusivity) = self.exclusivity {
+            write!(f, " exclusivity={}", mode_text(exclusivity))?;
+        }
+        if self.huge {
+            f.write_str(" state=huge")?;
         }
         if self.value != 0 {
             write!(f, " value={}", self.value)?;
@@ -158,11 +188,11 @@ impl FromStr for ChildPlan {
             match key {
                 "start" => plan.start = parse_start(value)?,
                 "then" => plan.then = parse_then(value)?,
-                "stop" if value == "ignore" => plan.stop = Stop::Ignored,
-                "stop" => plan.stop = Stop::After(parse_millis(value)?),
+                "stop" => plan.stop = parse_stop(value)?,
                 "restart" => plan.restart = parse_restart(value)?,
                 "grace" => plan.grace = parse_millis(value)?,
-                "exclusivity" if value == "strict" => plan.exclusivity = Exclusivity::Strict,
+                "exclusivity" => plan.exclusivity = Some(parse_mode(value)?),
+                "state" if value == "huge" => plan.huge = true,
                 "value" => plan.value = parse_word(value)?,
                 _ => return Err(PlanError::word(word)),
             }
@@ -176,6 +206,7 @@ fn parse_start(value: &str) -> Result<Start, PlanError> {
         None if value == "hang" => Ok(Start::Hangs),
         None => parse_millis(value).map(Start::Ready),
         Some(("fail", mean)) => parse_millis(mean).map(Start::Fails),
+        Some(("panic", mean)) => parse_millis(mean).map(Start::Panics),
         Some(("kill", mean)) => parse_millis(mean).map(Start::Kills),
         Some(_) => Err(PlanError::word(value)),
     }
@@ -185,7 +216,19 @@ fn parse_then(value: &str) -> Result<Then, PlanError> {
     match value.split_once(':') {
         Some(("end", mean)) => parse_millis(mean).map(Then::Ends),
         Some(("fail", mean)) => parse_millis(mean).map(Then::Fails),
+        Some(("panic", mean)) => parse_millis(mean).map(Then::Panics),
         _ => Err(PlanError::word(value)),
+    }
+}
+
+fn parse_stop(value: &str) -> Result<Stop, PlanError> {
+    match value.split_once(':') {
+        None if value == "ignore" => Ok(Stop::Ignored),
+        None if value == "block" => Ok(Stop::Blocks(None)),
+        None => parse_millis(value).map(Stop::After),
+        Some(("fail", mean)) => parse_millis(mean).map(Stop::Fails),
+        Some(("block", mean)) => parse_millis(mean).map(Some).map(Stop::Blocks),
+        Some(_) => Err(PlanError::word(value)),
     }
 }
 
@@ -210,7 +253,8 @@ mod tests {
             stop: Stop::Ignored,
             restart: Restart::Temporary,
             grace: Duration::from_millis(300),
-            exclusivity: Exclusivity::Strict,
+            exclusivity: Some(Exclusivity::Strict),
+            huge: true,
             value: 4,
         };
         assert_eq!(plan.to_string().parse::<ChildPlan>().unwrap(), plan);
@@ -219,5 +263,19 @@ mod tests {
         assert_eq!(spec.validate(), Ok(()));
         assert!("start=soon".parse::<ChildPlan>().is_err());
         assert!("colour=red".parse::<ChildPlan>().is_err());
+    }
+
+    #[test]
+    fn every_behaviour_has_a_text() {
+        for text in [
+            "start=panic:7ms then=panic:8ms stop=fail:9ms",
+            "start=hang stop=block",
+            "start=fail:1ms then=fail:2ms stop=block:3000ms exclusivity=available",
+            "start=20ms stop=5ms exclusivity=quorum:3 state=huge",
+        ] {
+            assert_eq!(text.parse::<ChildPlan>().unwrap().to_string(), text);
+        }
+        assert!("exclusivity=quorum:0".parse::<ChildPlan>().is_err());
+        assert!("stop=block:soon".parse::<ChildPlan>().is_err());
     }
 }

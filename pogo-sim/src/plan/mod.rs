@@ -7,14 +7,16 @@
 mod child;
 mod op;
 mod options;
+mod store_op;
 
 use std::{fmt, str::FromStr, time::Duration};
 
-pub(crate) use self::options::RESEND;
+pub(crate) use self::options::{RESEND, TAIL};
 pub use self::{
     child::{ChildPlan, KIND, Start, Stop, Then},
     op::Op,
-    options::{BackendKind, Options},
+    options::{BackendKind, Options, parse_mode},
+    store_op::StoreOp,
 };
 
 /// A text that is not a plan.
@@ -125,6 +127,9 @@ seed 12
 set backend=gossip
 set latency=3ms
 set encoded=true
+set drift=1000
+set mode=quorum:2
+set core=m0,m1
 set min-members=3
 0 boot m0
 5 start m0 a,b start=20ms stop=5ms
@@ -142,12 +147,21 @@ set min-members=3
 17 cordon m1 m2
 18 uncordon m1 m2
 19 fail a
+20 pause m0 1500ms
+21 slow m1 20ms
+22 twin twin0 m1
+23 jump m2 60000ms
+24 step m2 -500ms
+25 step m2 +500ms
+26 cut-link m0,m1>m2
+27 heal-link m0>m2
+28 clog m1>m0,m2 700ms
 ";
 
     #[test]
     fn plan_survives_its_text() {
         let plan: Plan = TEXT.parse().unwrap();
-        assert_eq!(plan.ops.len(), 16);
+        assert_eq!(plan.ops.len(), 25);
         assert_eq!(plan.options.latency, Duration::from_millis(3));
         let again: Plan = plan.to_string().parse().unwrap();
         assert_eq!(again, plan);
@@ -162,6 +176,9 @@ set min-members=3
         assert_eq!(error.to_string(), "line 4: cannot read \"boot\"");
         assert!("5 fly m0".parse::<Plan>().is_err());
         assert!("5 heal now".parse::<Plan>().is_err());
+        assert!("5 clog m0 10ms".parse::<Plan>().is_err());
+        assert!("5 step m0 1s".parse::<Plan>().is_err());
+        assert!("set mode=quorum".parse::<Plan>().is_err());
         assert!("set backend=carrier-pigeon".parse::<Plan>().is_err());
         assert!("set colour=red".parse::<Plan>().is_err());
     }

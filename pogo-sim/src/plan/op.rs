@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use pogo_core::id::{ChildId, MemberName};
 
-use super::{ChildPlan, PlanError, millis, parse_millis, parse_word};
+use super::{ChildPlan, PlanError, StoreOp, millis, parse_millis, parse_word};
 
 /// One thing that happens to the cluster.
 ///
@@ -88,6 +88,70 @@ pub enum Op {
     },
     /// Every instance of a child fails.
     Fail(ChildId),
+    /// A member's process stands still: it handles nothing, its children and its part of the
+    /// backend do nothing. Its clock goes on, and what has fallen due is handled late.
+    Pause {
+        /// Which.
+        member: MemberName,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A member handles everything so much later, until it is told otherwise.
+    Slow {
+        /// Which.
+        member: MemberName,
+        /// How much later.
+        by: Duration,
+    },
+    /// A second process starts under a name that may live, on a machine of its own. Once it gets
+    /// the name its operator sees the mistake and ends it.
+    Twin {
+        /// The machine; no member's name.
+        host: MemberName,
+        /// The name.
+        name: MemberName,
+    },
+    /// A member's monotonic clock jumps forward.
+    Jump {
+        /// Whose.
+        member: MemberName,
+        /// How far.
+        by: Duration,
+    },
+    /// A member's wall clock is set.
+    Step {
+        /// Whose.
+        member: MemberName,
+        /// How much later it shows then, in milliseconds.
+        millis: i64,
+    },
+    /// Nothing reaches any of `to` from any of `from`, until a heal (gossip; elsewhere members do
+    /// not talk to each other, and it has no effect).
+    CutLinks {
+        /// From whom.
+        from: BTreeSet<MemberName>,
+        /// To whom.
+        to: BTreeSet<MemberName>,
+    },
+    /// The end of that, for these.
+    HealLinks {
+        /// From whom.
+        from: BTreeSet<MemberName>,
+        /// To whom.
+        to: BTreeSet<MemberName>,
+    },
+    /// Everything takes so much longer from any of `from` to any of `to`, until a heal or until it
+    /// is told otherwise (gossip).
+    Clog {
+        /// From whom.
+        from: BTreeSet<MemberName>,
+        /// To whom.
+        to: BTreeSet<MemberName>,
+        /// How much longer.
+        by: Duration,
+    },
+    /// Something happens to the store that the members share (store).
+    Store(StoreOp),
 }
 
 impl fmt::Display for Op {
@@ -114,6 +178,17 @@ impl fmt::Display for Op {
             Self::Cordon { via, member } => write!(f, "cordon {via} {member}"),
             Self::Uncordon { via, member } => write!(f, "uncordon {via} {member}"),
             Self::Fail(child) => write!(f, "fail {child}"),
+            Self::Pause { member, lasts } => write!(f, "pause {member} {}", millis(*lasts)),
+            Self::Slow { member, by } => write!(f, "slow {member} {}", millis(*by)),
+            Self::Twin { host, name } => write!(f, "twin {host} {name}"),
+            Self::Jump { member, by } => write!(f, "jump {member} {}", millis(*by)),
+            Self::Step { member, millis } => write!(f, "step {member} {millis:+}ms"),
+            Self::CutLinks { from, to } => write!(f, "cut-link {}>{}", join(from), join(to)),
+            Self::HealLinks { from, to } => write!(f, "heal-link {}>{}", join(from), join(to)),
+            Self::Clog { from, to, by } => {
+                write!(f, "clog {}>{} {}", join(from), join(to), millis(*by))
+            }
+            Self::Store(op) => write!(f, "store {op}"),
         }
     }
 }
@@ -126,12 +201,12 @@ impl FromStr for Op {
         let op = match words.next()? {
             "boot" => Self::Boot(words.id()?),
             "crash" => Self::Crash { member: words.id()?, silent: words.silent()? },
-            "drain" => Self::Drain { member: words.id()?, deadline: parse_millis(words.next()?)? },
+            "drain" => Self::Drain { member: words.id()?, deadline: words.millis()? },
             "shutdown" => Self::Shutdown(words.id()?),
             "evict" => Self::Evict(words.id()?),
             "cut" => Self::Cut(words.groups()?),
             "heal" => Self::Heal,
-            "delay" => Self::Delay(parse_millis(words.next()?)?),
+            "delay" => Self::Delay(words.millis()?),
             "start" => {
                 Self::Start { via: words.id()?, children: words.ids()?, plan: words.plan()? }
             }
@@ -143,6 +218,24 @@ impl FromStr for Op {
             "cordon" => Self::Cordon { via: words.id()?, member: words.id()? },
             "uncordon" => Self::Uncordon { via: words.id()?, member: words.id()? },
             "fail" => Self::Fail(words.id()?),
+            "pause" => Self::Pause { member: words.id()?, lasts: words.millis()? },
+            "slow" => Self::Slow { member: words.id()?, by: words.millis()? },
+            "twin" => Self::Twin { host: words.id()?, name: words.id()? },
+            "jump" => Self::Jump { member: words.id()?, by: words.millis()? },
+            "step" => Self::Step { member: words.id()?, millis: words.signed_millis()? },
+            "cut-link" => {
+                let (from, to) = words.links()?;
+                Self::CutLinks { from, to }
+            }
+            "heal-link" => {
+                let (from, to) = words.links()?;
+                Self::HealLinks { from, to }
+            }
+            "clog" => {
+                let (from, to) = words.links()?;
+                Self::Clog { from, to, by: words.millis()? }
+            }
+            "store" => Self::Store(StoreOp::read(&mut words)?),
             other => return Err(PlanError::word(other)),
         };
         if words.rest.trim().is_empty() { Ok(op) } else { Err(PlanError::word(words.rest)) }
@@ -150,20 +243,20 @@ impl FromStr for Op {
 }
 
 /// The words of a line, taken one by one.
-struct Words<'a> {
+pub(super) struct Words<'a> {
     line: &'a str,
     rest: &'a str,
 }
 
 impl<'a> Words<'a> {
-    fn next(&mut self) -> Result<&'a str, PlanError> {
+    pub(super) fn next(&mut self) -> Result<&'a str, PlanError> {
         let text = self.rest.trim_start();
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         self.rest = rest;
         if word.is_empty() { Err(PlanError::word(self.line)) } else { Ok(word) }
     }
 
-    fn id<T: FromStr>(&mut self) -> Result<T, PlanError> {
+    pub(super) fn id<T: FromStr>(&mut self) -> Result<T, PlanError> {
         parse_word(self.next()?)
     }
 
@@ -173,6 +266,22 @@ impl<'a> Words<'a> {
 
     fn groups(&mut self) -> Result<Vec<BTreeSet<MemberName>>, PlanError> {
         self.next()?.split('|').map(parse_ids).collect()
+    }
+
+    fn links(&mut self) -> Result<(BTreeSet<MemberName>, BTreeSet<MemberName>), PlanError> {
+        let word = self.next()?;
+        let (from, to) = word.split_once('>').ok_or_else(|| PlanError::word(word))?;
+        Ok((parse_ids(from)?, parse_ids(to)?))
+    }
+
+    fn millis(&mut self) -> Result<Duration, PlanError> {
+        parse_millis(self.next()?)
+    }
+
+    fn signed_millis(&mut self) -> Result<i64, PlanError> {
+        let word = self.next()?;
+        let number = word.strip_suffix("ms").ok_or_else(|| PlanError::word(word))?;
+        parse_word(number)
     }
 
     fn silent(&mut self) -> Result<bool, PlanError> {

@@ -17,7 +17,7 @@ pub(super) const FORMING: Scenario = Scenario { name: "forming", plan, check: So
 fn plan(seed: u64) -> Plan {
     let mut script = Script::new(seed);
     let strict = script.chance(500);
-    let exclusivity = if strict { Exclusivity::Strict } else { Exclusivity::Available };
+    let exclusivity = strict.then_some(Exclusivity::Strict);
     let plan = ChildPlan { exclusivity, ..ChildPlan::default() };
     for member in members(0, 5) {
         script.now = script.below(10_000);

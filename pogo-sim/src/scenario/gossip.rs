@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use pogo_core::spec::Exclusivity;
-
 use crate::{
     draw::Draws,
     plan::{BackendKind, Op, Plan},
@@ -48,7 +46,7 @@ pub(super) fn over_gossip(mut plan: Plan) -> Plan {
             later += lonely;
         }
         if let Op::Start { plan, .. } | Op::Replace { plan, .. } = op {
-            plan.exclusivity = Exclusivity::Available;
+            plan.exclusivity = None;
         }
     }
     plan

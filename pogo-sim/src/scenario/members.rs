@@ -80,7 +80,7 @@ fn leave(seed: u64) -> Plan {
 fn only_from_leaver(plan: &Plan, outcome: &Outcome) -> Result<(), String> {
     let goes = |fact: &Fact| matches!(fact, Fact::Crashed { .. } | Fact::Leaving { .. });
     let leaver = outcome.trace.iter().find_map(|(_, fact)| match fact {
-        Fact::Crashed { host, .. } | Fact::Leaving { host } => Some(host.clone()),
+        Fact::Crashed { host, .. } | Fact::Leaving { host, .. } => Some(host.clone()),
         _ => None,
     });
     let before = picture_before(outcome, goes);

@@ -4,11 +4,16 @@
 mod calm;
 mod chaos;
 mod children;
+pub mod cluster;
 mod forming;
 mod gossip;
 mod members;
 mod netsplit;
+mod rolling;
 mod script;
+mod store;
+mod stores;
+mod strict;
 mod swarm;
 
 use crate::{
@@ -34,6 +39,7 @@ impl Scenario {
         match backend {
             BackendKind::Hub => plan,
             BackendKind::Gossip => gossip::over_gossip(plan),
+            BackendKind::Store => store::over_store(plan),
         }
     }
 }
@@ -53,7 +59,14 @@ pub const ALL: &[Scenario] = &[
     children::COMPLETED_STAYS_DONE,
     forming::FORMING,
     calm::CALM,
+    rolling::ROLLING,
+    rolling::DRAIN_TWO,
+    rolling::CRASH_MANY,
+    strict::DEAF_DRAIN,
+    strict::LONG_PAUSE,
+    strict::CUT_OFF,
     swarm::SWARM,
+    stores::STORE_FAULTS,
 ];
 
 /// The scenario of this name.

@@ -77,6 +77,14 @@ impl Script {
         taken
     }
 
+    /// A time between these milliseconds, short ones as likely as long ones.
+    pub(super) fn duration(&mut self, least: u64, most: u64) -> Duration {
+        let least = least.max(1);
+        let doublings = u64::from((most / least).max(1).ilog2()) + 1;
+        let from = least << self.below(doublings);
+        Duration::from_millis((from + self.below(from)).min(most.max(1)))
+    }
+
     pub(super) fn op(&mut self, op: Op) {
         self.plan.at(self.now, op);
     }

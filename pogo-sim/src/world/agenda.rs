@@ -1,14 +1,17 @@
 //! What will happen, ordered by time and then by when it was decided.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use pogo_core::{
-    id::{ChildId, MemberName, RequestId, RunId},
-    node::{Answer, MembershipRequest},
+    id::{ChildId, FencingToken, MemberName, RequestId, RunId},
+    node::{Answer, MembershipRequest, Request},
     time::Timestamp,
 };
 
-use super::{backend::Session, clients::Ask};
+use super::{
+    backend::{Session, Tidings},
+    clients::Ask,
+};
 use crate::plan::Op;
 
 /// One process start of a host; what was decided for a former one is dropped when it comes due.
@@ -25,6 +28,8 @@ pub(super) enum Happening {
     Op(Op),
     /// A process tries to join, for the first time or again.
     Join(Process),
+    /// A second process under a name tries to join.
+    TwinJoins(Process),
     /// A node's deadline.
     Wake(Process),
     /// The hub has events for a member.
@@ -37,8 +42,47 @@ pub(super) enum Happening {
     Answer(Process, RequestId, Answer),
     /// A run goes on.
     Child(Process, ChildId, RunId, ChildStep),
+    /// A write arrives, with its token.
+    Write(ChildId, FencingToken),
     /// A client asks, or asks again.
     Ask(MemberName, Ask),
+    /// A client's request reaches a member.
+    Request(Process, RequestId, Request),
+    /// A member is told to drain within this time, or to stop.
+    Leave(Process, Option<Duration>),
+    /// The backend has something for a member.
+    News(Process, Tidings),
+    /// A process that stood still goes on.
+    Resume(Process),
+    /// The strict runs of a process may have to go (R16).
+    Fence(Process),
+    /// What a slow process has got round to.
+    Late(Process, Box<Self>),
+}
+
+impl Happening {
+    /// The process that has to do something for it to happen.
+    pub(super) const fn process(&self) -> Option<&Process> {
+        match self {
+            Self::Join(process)
+            | Self::Wake(process)
+            | Self::Deliver(process)
+            | Self::Answer(process, ..)
+            | Self::Child(process, ..)
+            | Self::Request(process, ..)
+            | Self::Leave(process, _)
+            | Self::News(process, _)
+            | Self::Fence(process)
+            | Self::Late(process, _) => Some(process),
+            Self::Op(_)
+            | Self::HubTimeout
+            | Self::Write(..)
+            | Self::Apply(..)
+            | Self::Ask(..)
+            | Self::TwinJoins(_)
+            | Self::Resume(_) => None,
+        }
+    }
 }
 
 /// What a run does next.
@@ -50,12 +94,18 @@ pub(super) enum ChildStep {
     Ends,
     /// It fails.
     Fails,
+    /// It panics.
+    Panics,
     /// It takes its process down.
     Kills,
     /// It ends as it was told to.
     Obeys,
     /// It is aborted.
     Aborted,
+    /// It writes to what it guards.
+    Writes,
+    /// It was aborted and has not ended.
+    Stuck,
 }
 
 /// All that will happen.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pogo_core::{
     id::{ChildId, MemberName, RunId},
     node::{ExitReason, Input, RunEnd, StartChild, StopReason},
-    spec::Shutdown,
+    spec::{Exclusivity, Shutdown, limits},
 };
 
 use super::{
@@ -19,6 +19,11 @@ use crate::{
     plan::{ChildPlan, Start, Stop, Then},
 };
 
+/// How long an aborted run may take before the driver says that it is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
+/// A state of so many bytes cannot be handed over (R26).
+const HUGE: usize = limits::STATE_BYTES + 1;
+
 impl World {
     pub(super) fn start_child(&mut self, host: &MemberName, start: &StartChild) {
         let Some((process, up)) = self.process(host) else { return };
@@ -27,24 +32,42 @@ impl World {
         let owned = inspect.owner(&start.child).is_some_and(|owner| owner.boot == boot);
         let record = inspect.record(&start.child);
         let plan = ChildPlan::of_spec(&start.spec);
-        let inherited = start.inherited.as_ref().map_or(0, read_count);
+        let exclusivity = start.spec.exclusivity.unwrap_or(self.options.mode);
+        let kind = start.spec.kind.clone();
+        // What real children are asked for and hand over is their own.
+        let is_real = up.real.is_some();
+        let exact = is_real || *start.spec == plan.spec(start.child.clone(), kind);
+        let inherited = start.inherited.as_ref().filter(|_| !is_real).map(read_state);
         self.see(Fact::Started(Started {
             host: host.clone(),
             boot,
             child: start.child.clone(),
             run: start.run,
             plan,
+            exclusivity,
+            exact,
+            inherited,
+            token: start.token,
             record,
             owned,
         }));
         self.stats.starts += 1;
-        let run = Run { plan, count: inherited + 1, stopping: false };
+        let strict = exclusivity == Exclusivity::Strict;
+        let run = Run { plan, strict, token: start.token, writes: 0, stopping: false };
         if let Some(up) = self.up(host) {
             up.runs.insert((start.child.clone(), start.run), run);
+            if strict && !std::mem::replace(&mut up.is_fenced, true) {
+                self.agenda.add(self.now, Happening::Fence(process.clone()));
+            }
         }
+        if self.start_real(host, start) {
+            return;
+        }
+        self.write_later(process.clone(), &start.child, start.run);
         let step = match plan.start {
             Start::Ready(mean) => Some((mean, ChildStep::Ready)),
             Start::Fails(mean) => Some((mean, ChildStep::Fails)),
+            Start::Panics(mean) => Some((mean, ChildStep::Panics)),
             Start::Kills(mean) => Some((mean, ChildStep::Kills)),
             Start::Hangs => None,
         };
@@ -63,6 +86,9 @@ impl World {
     ) {
         let why = stop_reason(reason);
         self.see(Fact::StopAsked { host: host.clone(), child: child.clone(), run, reason: why });
+        if self.stop_real(host, run, reason, shutdown) {
+            return;
+        }
         let Some((process, up)) = self.process_mut(host) else { return };
         let Some(found) = up.runs.get_mut(&(child.clone(), run)) else { return };
         found.stopping = true;
@@ -72,16 +98,53 @@ impl World {
             Shutdown::Unbounded => Duration::MAX,
             _ => Duration::ZERO,
         };
-        let obeys_in = match manner {
-            Stop::After(mean) => self.run_draw("stop", &process, &child, run, mean),
-            Stop::Ignored => Duration::MAX,
+        let (obeys_in, obeys) = match manner {
+            Stop::After(mean) => {
+                (self.run_draw("stop", &process, &child, run, mean), ChildStep::Obeys)
+            }
+            Stop::Fails(mean) => {
+                (self.run_draw("stop", &process, &child, run, mean), ChildStep::Fails)
+            }
+            Stop::Ignored | Stop::Blocks(_) => (Duration::MAX, ChildStep::Obeys),
         };
-        let (after, step) = if obeys_in < grace {
-            (obeys_in, ChildStep::Obeys)
-        } else {
-            (grace, ChildStep::Aborted)
+        if obeys_in < grace {
+            self.agenda.add(self.now + obeys_in, Happening::Child(process, child, run, obeys));
+            return;
+        }
+        let aborted = self.now + grace;
+        let Stop::Blocks(ends) = manner else {
+            self.agenda.add(aborted, Happening::Child(process, child, run, ChildStep::Aborted));
+            return;
         };
-        self.agenda.add(self.now + after, Happening::Child(process, child, run, step));
+        let stuck = Happening::Child(process.clone(), child.clone(), run, ChildStep::Stuck);
+        self.agenda.add(aborted + STUCK_AFTER, stuck);
+        let ends = ends.or_else(|| self.is_healing.then_some(STUCK_AFTER * 2));
+        if let Some(mean) = ends {
+            let after = self.run_draw("unblock", &process, &child, run, mean);
+            let ended = Happening::Child(process, child, run, ChildStep::Aborted);
+            self.agenda.add(aborted + after, ended);
+        }
+    }
+
+    /// What blocks a thread does so no longer.
+    pub(super) fn unblock_all(&mut self) {
+        self.is_healing = true;
+        let mut blocked = Vec::new();
+        for (name, host) in &self.hosts {
+            let Some(up) = &host.up else { continue };
+            let stuck = up
+                .runs
+                .iter()
+                .filter(|(_, run)| run.stopping && run.plan.stop == Stop::Blocks(None));
+            blocked.extend(stuck.map(|((child, run), found)| {
+                let ends =
+                    Happening::Child(host.process(name), child.clone(), *run, ChildStep::Aborted);
+                (found.plan.grace, ends)
+            }));
+        }
+        for (grace, ends) in blocked {
+            self.agenda.add(self.now + grace, ends);
+        }
     }
 
     /// Every instance of the child fails.
@@ -90,7 +153,7 @@ impl World {
             self.picture.of(child).iter().map(|one| (one.host.clone(), one.run)).collect();
         for (host, run) in instances {
             if let Some((process, _)) = self.process(&host) {
-                self.child_step(&process, child, run, ChildStep::Fails);
+                self.give(Happening::Child(process, child.clone(), run, ChildStep::Fails));
             }
         }
     }
@@ -104,18 +167,36 @@ impl World {
     ) {
         let Some(up) = self.current(process) else { return };
         let Some(found) = up.runs.get(&(child.clone(), run)) else { return };
-        let (plan, count) = (found.plan, found.count);
+        let plan = found.plan;
+        let is_blocked = found.stopping && matches!(plan.stop, Stop::Blocks(_));
         match step {
             ChildStep::Kills => self.crash(&process.host, false),
+            // It is not polled any more; only its thread can end it.
+            ChildStep::Ready
+            | ChildStep::Ends
+            | ChildStep::Fails
+            | ChildStep::Panics
+            | ChildStep::Writes
+                if is_blocked => {}
+            ChildStep::Writes => self.write(process, child, run),
             ChildStep::Ready => self.child_ready(process, child, run, plan),
             ChildStep::Ends => self.child_ends(process, child, run, ExitReason::Normal, None),
             ChildStep::Aborted => self.child_ends(process, child, run, ExitReason::Aborted, None),
+            ChildStep::Stuck => {
+                self.see(Fact::Stuck { host: process.host.clone(), child: child.clone(), run });
+                let input = Input::ChildStuck { child: child.clone(), run };
+                self.handle(&process.host, "stuck", input);
+            }
             ChildStep::Obeys => {
-                let state = Bytes::copy_from_slice(&count.to_le_bytes());
-                self.child_ends(process, child, run, ExitReason::Normal, Some(state));
+                self.exported += 1;
+                self.child_ends(process, child, run, ExitReason::Normal, Some(self.exported));
             }
             ChildStep::Fails => {
                 let reason = ExitReason::Failed("as planned".to_owned());
+                self.child_ends(process, child, run, reason, None);
+            }
+            ChildStep::Panics => {
+                let reason = ExitReason::Panicked("as planned".to_owned());
                 self.child_ends(process, child, run, reason, None);
             }
         }
@@ -132,23 +213,26 @@ impl World {
             Then::Fails(mean) => {
                 self.plan_step(process.clone(), child, run, mean, ChildStep::Fails);
             }
+            Then::Panics(mean) => {
+                self.plan_step(process.clone(), child, run, mean, ChildStep::Panics);
+            }
         }
     }
 
-    fn child_ends(
+    pub(super) fn child_ends(
         &mut self,
         process: &Process,
         child: &ChildId,
         run: RunId,
         reason: ExitReason,
-        state: Option<Bytes>,
+        exported: Option<u64>,
     ) {
         let host = &process.host;
-        if let Some(up) = self.up(host) {
-            up.runs.remove(&(child.clone(), run));
-        }
+        let Some(up) = self.up(host) else { return };
+        let Some(ended) = up.runs.remove(&(child.clone(), run)) else { return };
         let how = reason.to_string();
-        self.see(Fact::Exited { host: host.clone(), child: child.clone(), run, how });
+        self.see(Fact::Exited { host: host.clone(), child: child.clone(), run, how, exported });
+        let state = exported.map(|number| state_of(ended.plan, number));
         let end = RunEnd { reason, finished: false, state };
         self.handle(host, "exited", Input::ChildExited { child: child.clone(), run, end });
     }
@@ -166,7 +250,7 @@ impl World {
         self.agenda.add(self.now + after, Happening::Child(process, child.clone(), run, step));
     }
 
-    fn run_draw(
+    pub(super) fn run_draw(
         &self,
         purpose: &str,
         process: &Process,
@@ -179,8 +263,18 @@ impl World {
     }
 }
 
-fn read_count(state: &Bytes) -> u64 {
-    state.as_ref().try_into().map_or(0, u64::from_le_bytes)
+/// A state: its number, and much else where it is too large to be handed over.
+fn state_of(plan: ChildPlan, number: u64) -> Bytes {
+    let mut state = number.to_le_bytes().to_vec();
+    if plan.huge {
+        state.resize(HUGE, 0);
+    }
+    state.into()
+}
+
+/// The number of a state; 0, which none has, where it was garbled.
+fn read_state(state: &Bytes) -> u64 {
+    state.first_chunk().map_or(0, |number| u64::from_le_bytes(*number))
 }
 
 const fn stop_reason(reason: &StopReason) -> &'static str {

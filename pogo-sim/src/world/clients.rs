@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use pogo_core::{
     id::{ChildId, Kind, MemberName, RequestId},
-    node::{Input, Reply, Request, RequestError, StartChildError, StartMode, Terminated},
+    node::{Reply, Request, RequestError, StartChildError, StartMode, Terminated},
+    spec::ChildSpec,
 };
 
 use super::{World, agenda::Happening};
@@ -27,7 +28,9 @@ pub(super) struct Ask {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Want {
+pub(crate) enum Want {
+    /// A child of a user, as it is.
+    Spec(Box<ChildSpec>, StartMode),
     Start {
         children: Vec<ChildId>,
         plan: ChildPlan,
@@ -55,12 +58,19 @@ pub(super) struct Clients {
     calls: BTreeMap<RequestId, Call>,
     asked: u64,
     waiting: usize,
+    /// Why the last start was refused.
+    refusal: Option<String>,
 }
 
 impl Clients {
-    /// The first open request and whom it was asked of.
-    pub(super) fn open(&self) -> Option<(RequestId, &MemberName)> {
-        self.calls.iter().next().map(|(id, call)| (*id, &call.host))
+    /// Why the last start was refused, if it was.
+    pub(super) fn take_refusal(&mut self) -> Option<String> {
+        self.refusal.take()
+    }
+
+    /// Whether a request is open.
+    pub(super) fn is_open(&self) -> bool {
+        !self.calls.is_empty()
     }
 
     /// Whether some client will ask again.
@@ -72,6 +82,9 @@ impl Clients {
 impl Want {
     fn request(&self, host: &MemberName, kind: &Kind) -> Request {
         match self {
+            Self::Spec(spec, mode) => {
+                Request::Start { specs: vec![(**spec).clone()], mode: *mode, all_or_nothing: false }
+            }
             Self::Start { children, plan, mode } => Request::Start {
                 specs: children.iter().map(|id| plan.spec(id.clone(), kind.clone())).collect(),
                 mode: *mode,
@@ -87,6 +100,7 @@ impl Want {
 
     fn changes(&self) -> (&[ChildId], Option<ChildPlan>) {
         match self {
+            Self::Spec(spec, _) => (std::slice::from_ref(&spec.id), Some(ChildPlan::of_spec(spec))),
             Self::Start { children, plan, .. } => (children, Some(*plan)),
             Self::Terminate(child) => (std::slice::from_ref(child), None),
             Self::Restart(_) | Self::Cordon(_) | Self::Uncordon(_) | Self::Drain(_) => (&[], None),
@@ -119,10 +133,21 @@ impl World {
         self.ask_of(&host, ask);
     }
 
-    pub(super) fn ask_of(&mut self, host: &MemberName, ask: Ask) {
-        let Some(up) = self.hosts.get(host).and_then(|host| host.up.as_ref()) else { return };
-        let boot = up.boot;
-        let Ok(kind) = Kind::new(KIND) else { return };
+    fn ask_of(&mut self, host: &MemberName, ask: Ask) {
+        let Some((process, _)) = self.process(host) else { return };
+        if let Some((id, request)) = self.open_call(host, ask) {
+            self.give(Happening::Request(process, id, request));
+        }
+    }
+
+    /// Notes that a member is asked, and of what.
+    pub(super) fn open_call(
+        &mut self,
+        host: &MemberName,
+        ask: Ask,
+    ) -> Option<(RequestId, Request)> {
+        let boot = self.process(host)?.1.boot;
+        let kind = Kind::new(KIND).ok()?;
         let request = ask.want.request(host, &kind);
         self.clients.asked += 1;
         let id = RequestId::new(self.clients.asked);
@@ -135,16 +160,18 @@ impl World {
             other => other.changes(),
         };
         let now = self.now;
+        let what = format!("{:?}", ask.want);
+        let told = children.iter().map(|child| (child.clone(), wanted)).collect();
         let changes = children
             .iter()
             .map(|child| (child.clone(), self.oracle.asked(now, child, boot, wanted)))
             .collect();
-        self.see(Fact::Asked { host: host.clone(), request: id, what: format!("{:?}", ask.want) });
+        self.see(Fact::Asked { host: host.clone(), request: id, what, changes: told });
         if let Some(member) = ask.want.cordons() {
             self.see(Fact::Cordon(member.clone()));
         }
         self.clients.calls.insert(id, Call { ask, host: host.clone(), changes });
-        self.handle(host, "client", Input::Client(id, request));
+        Some((id, request))
     }
 
     fn ask_later(&mut self, via: MemberName, mut ask: Ask) {
@@ -178,17 +205,27 @@ impl World {
     }
 
     pub(super) fn replied(&mut self, host: &MemberName, id: RequestId, reply: &Reply) {
-        let Some(call) = self.clients.calls.remove(&id) else {
-            self.break_law("L6 answers", format!("{host} answers {id}, which is not open"));
-            return;
-        };
         self.see(Fact::Replied { host: host.clone(), request: id, what: brief(reply) });
+        let Some(call) = self.clients.calls.remove(&id) else { return };
+        if let Reply::Drained(drained) = reply {
+            let (moved, stopped) = (drained.moved.clone(), drained.stopped.clone());
+            let left_behind = drained.left_behind.clone();
+            self.see(Fact::Drained { host: host.clone(), moved, stopped, left_behind });
+        }
         if let Some(member) = call.ask.want.cordons() {
             self.see(Fact::Cordon(member.clone()));
         }
+        if let Reply::Started(results) = reply {
+            let refused = results.iter().find_map(|result| result.as_ref().err());
+            self.clients.refusal = refused.map(ToString::to_string);
+        }
         let mut verdicts = verdicts(reply, call.changes.len());
-        if self.may_not_know() && matches!(reply, Reply::Terminated(Ok(Terminated::NotFound))) {
-            verdicts.fill(Verdict::Refused);
+        if matches!(reply, Reply::Terminated(Ok(Terminated::NotFound))) {
+            let overtaken =
+                |(child, index): &(ChildId, ChangeIndex)| self.oracle.is_overtaken(child, *index);
+            if self.may_not_know() || call.changes.iter().any(overtaken) {
+                verdicts.fill(Verdict::Refused);
+            }
         }
         let mut open = Vec::new();
         for ((child, change), verdict) in call.changes.into_iter().zip(&verdicts) {

@@ -14,40 +14,48 @@ use super::{
     agenda::{Happening, Process},
     backend::{Joiner, News, Session, Tidings},
     boot_id,
-    host::{HostClock, Up},
+    host::Up,
     node_config,
+    stalls::Stall,
 };
-use crate::{fact::Fact, plan::BackendKind};
+use crate::{coverage::Watch, fact::Fact, invariant::Observer, plan::BackendKind};
 
 /// Pause before a join that was refused is tried again.
-const JOIN_PAUSE: Duration = Duration::from_millis(250);
-/// Mean time of a request from a supervisor to the engine in its own process.
+pub(super) const JOIN_PAUSE: Duration = Duration::from_millis(250);
+/// Mean time of a request from a supervisor to the engine or adapter in its own process.
 const HOP: Duration = Duration::from_micros(20);
-/// What a backend breaks that does not keep its own contract.
-const BACKEND_LAW: &str = "B0 the backend keeps its contract";
+/// So often at most may a node ask for its contacts in answer to having been told them.
+const LOOKS: u32 = 16;
 /// One in so many inputs is followed by the node's check of itself.
 const CHECK_EVERY: u64 = 128;
 
 impl World {
     /// Starts the process of a host.
     pub(super) fn boot(&mut self, name: &MemberName) {
+        let metadata = self.metadata();
         let Some(host) = self.hosts.get_mut(name).filter(|host| host.up.is_none()) else { return };
         host.starts += 1;
         let start = host.starts;
-        let clock = HostClock { skew_millis: host.skew_millis, started: self.now };
+        let clock = host.clock.starting(self.now);
         let boot = boot_id(self.draws, name, start);
         let seed = self.draws.bits("node", name.as_str(), start);
-        let node = Node::new(node_config(&self.options), boot, seed, clock.read(self.now));
+        let config = node_config(&self.options, metadata);
+        let node = Node::new(config, boot, seed, clock.read(self.now));
+        let real = self.workshop.as_mut().map(|workshop| (workshop.make)(name));
         host.up = Some(Up {
             node,
             boot,
-            started: self.now,
+            clock,
             session: None,
             joins: 0,
             wakes_at: None,
             delivers_at: None,
             view: None,
             runs: std::collections::BTreeMap::new(),
+            stall: Stall::default(),
+            is_fenced: false,
+            real,
+            observer: Observer::default(),
         });
         let process = host.process(name);
         self.backend.boot(self.now, &process, clock);
@@ -68,23 +76,25 @@ impl World {
         let session = Session(self.sessions);
         let Some(up) = self.current(process) else { return };
         up.joins += 1;
-        let joiner = Joiner { process: process.clone(), session, boot: up.boot };
+        let name = process.host.clone();
+        let joiner = Joiner { process: process.clone(), name, session, boot: up.boot };
         let mut clock = self.clock(&process.host);
         clock.mono = self.now;
-        self.backend.join(clock, joiner);
+        let metadata = self.metadata();
+        self.backend.join(clock, joiner, metadata);
         self.take_news();
     }
 
     /// Passes on what the backend has for processes that still run.
     pub(super) fn take_news(&mut self) {
         while let Some(News { process, what }) = self.backend.poll_news() {
-            if self.current(&process).is_some() {
-                self.tell(&process, what);
+            if !self.tell_twin(&process, &what) {
+                self.give(Happening::News(process, what));
             }
         }
     }
 
-    fn tell(&mut self, process: &Process, what: Tidings) {
+    pub(super) fn tell(&mut self, process: &Process, what: Tidings) {
         let host = &process.host;
         match what {
             Tidings::Joined(session, me, capabilities) => {
@@ -106,7 +116,7 @@ impl World {
                     self.take_event(host, event);
                 }
             }
-            Tidings::Bug(what) => self.break_law(BACKEND_LAW, format!("{host}: {what}")),
+            Tidings::Bug(what) => self.see(Fact::BackendBroke { host: host.clone(), what }),
         }
     }
 
@@ -129,10 +139,13 @@ impl World {
             Event::Reset { .. } => self.see(Fact::SnapshotBegan { host }),
             Event::Synced => self.see(Fact::Synced { host }),
             Event::MemberUp(member) => {
-                self.see(Fact::Sees { host, boot: member.id.boot, status: Some(member.status) });
+                let (boot, incarnation) = (member.id.boot, member.id.incarnation);
+                let status = Some(member.status);
+                self.see(Fact::Sees { host, boot, incarnation, status });
             }
             Event::MemberDown(member, _) => {
-                self.see(Fact::Sees { host, boot: member.boot, status: None });
+                let (boot, incarnation) = (member.boot, member.incarnation);
+                self.see(Fact::Sees { host, boot, incarnation, status: None });
             }
             Event::Evicted => self.see(Fact::Evicted { host }),
             _ => {}
@@ -146,6 +159,11 @@ impl World {
         }
         let clock = self.clock(name);
         let now = self.now;
+        if Watch::heeds(&input)
+            && let Some(up) = self.hosts.get(name).and_then(|host| host.up.as_ref())
+        {
+            self.watch.take(name, &input, up.node.inspect(), &self.picture);
+        }
         let Some((process, up)) = self.process_mut(name) else { return };
         up.node.handle(clock, input);
         let outputs: Vec<Output> = std::iter::from_fn(|| up.node.poll_output()).collect();
@@ -161,8 +179,14 @@ impl World {
         if may_change_view(label) {
             self.see_view(name);
         }
-        for output in outputs {
+        let reads = |output: &Output| matches!(output, Output::ReadContact);
+        let (reading, others): (Vec<_>, Vec<_>) = outputs.into_iter().partition(reads);
+        for output in others {
             self.carry_out(name, output);
+        }
+        // Last, since what follows from it comes after all this.
+        if !reading.is_empty() {
+            self.tell_contact(name);
         }
         if self.stats.inputs.is_multiple_of(CHECK_EVERY) {
             self.check_node(name);
@@ -187,13 +211,19 @@ impl World {
     pub(super) fn check_node(&mut self, name: &MemberName) {
         let checked = self.process(name).map(|(_, up)| up.node.check_invariants());
         if let Some(Err(violation)) = checked {
-            self.break_law(violation.law, format!("{name}: {}", violation.what));
+            self.see(Fact::NodeBroke { host: name.clone(), what: violation.what });
         }
     }
 
     fn carry_out(&mut self, name: &MemberName, output: Output) {
+        self.watch.give(name, &output);
         match output {
             Output::Membership(id, request) => self.send(name, id, request),
+            Output::ProbeAll(on) => {
+                let Some((process, up)) = self.process(name) else { return };
+                let Some(session) = up.session else { return };
+                self.backend.probe_all(self.now, &process, session, on);
+            }
             Output::Rejoin => {
                 if let Some(up) = self.up(name) {
                     up.session = None;
@@ -204,12 +234,43 @@ impl World {
             Output::StopChild { child, run, reason, shutdown } => {
                 self.stop_child(name, child, run, &reason, shutdown);
             }
+            Output::Absorb { run, state, .. } => self.absorb(name, run, state),
             Output::Reply(id, reply) => self.replied(name, id, &reply),
-            Output::Event(node::Event::Bug { what }) => {
-                self.break_law("S12 local consistency", format!("{name}: {what}"));
-            }
+            Output::Event(event) => self.told(name, event),
             Output::Stopped => self.stopped(name),
             _ => {}
+        }
+    }
+
+    /// Reads a member's lease and contacts, in its own clock.
+    fn tell_contact(&mut self, name: &MemberName) {
+        let now = self.now;
+        let Some((_, up)) = self.process(name) else { return };
+        let (Some(session), clock) = (up.session, up.clock) else { return };
+        let contact = self.backend.contact(now, session, clock);
+        self.looks += 1;
+        if self.looks > LOOKS {
+            let what = format!("{name} reads its contacts again and again");
+            self.break_law("S17 time advances", what);
+        }
+        self.handle(name, "contact", Input::Contact(contact));
+        self.looks -= 1;
+    }
+
+    /// A node tells its observers of something.
+    fn told(&mut self, name: &MemberName, event: node::Event) {
+        let host = name.clone();
+        match &event {
+            node::Event::Bug { what } => {
+                return self.see(Fact::NodeBroke { host, what: what.clone() });
+            }
+            node::Event::HandoverLost { id, .. } => {
+                self.see(Fact::HandoverLost { host, child: id.clone() });
+            }
+            _ => {}
+        }
+        if let Some(up) = self.up(name) {
+            up.observer.take(event);
         }
     }
 
@@ -258,7 +319,7 @@ impl World {
         let mean = match self.options.backend {
             BackendKind::Hub => self.options.latency / 2,
             // From one thread to another.
-            BackendKind::Gossip => HOP,
+            BackendKind::Gossip | BackendKind::Store => HOP,
         };
         self.draws.exponential(purpose, process.host.as_str(), counter, mean)
     }

@@ -11,7 +11,7 @@ use pogo_core::{
 };
 
 use super::World;
-use crate::{oracle::Outcome, plan::BackendKind};
+use crate::{fact::Fact, oracle::Outcome, plan::BackendKind};
 
 /// Whoever acknowledged a change may have ended this long before its author says so.
 const JUST_ENDED: Duration = Duration::from_secs(2);
@@ -20,18 +20,24 @@ impl World {
     /// Holds a member to what it says: a change of its own that it calls accepted is in other
     /// hands.
     pub(super) fn judge_acceptance(&mut self, host: &MemberName, child: &ChildId, stamp: Stamp) {
-        if self.options.backend == BackendKind::Hub || self.is_held_elsewhere(host, child, stamp) {
+        if self.options.backend != BackendKind::Gossip || self.is_held_elsewhere(host, child, stamp)
+        {
             return;
         }
         let Some(seen) = self.picture.hosts.get(host) else { return };
         let is_own = stamp.version.author == seen.boot;
         let is_alone = seen.sees.keys().all(|boot| *boot == seen.boot);
         // One that has not read a snapshot, or reads no more, may have it without showing that.
-        let all_show = self.picture.hosts.values().all(|other| other.synced && !other.leaving);
+        // So may one that is late with everything.
+        let all_show = self.picture.hosts.values().all(|other| {
+            other.synced && !other.leaving && other.paused.is_none() && other.slow.is_zero()
+        });
+        // What a slow process has not got round to does not show either.
+        let all_show = all_show && !self.is_anybody_late();
         let nobody_ended = self.now > self.last_end + JUST_ENDED;
         if is_own && !is_alone && all_show && nobody_ended {
-            let what = format!("{host} accepts a change of {child} that no other member has");
-            self.break_law("R3 accepted changes are in other hands", what);
+            let what = format!("accepts a change of {child} that no other member has");
+            self.see(Fact::BackendBroke { host: host.clone(), what });
         }
     }
 
@@ -41,9 +47,8 @@ impl World {
         self.options.backend == BackendKind::Gossip && self.picture.divided
     }
 
-    /// A process has ended: what it alone had may be lost.
+    /// A process has ended, or the backend has lost data: what they alone had may be lost.
     pub(super) fn lose_changes(&mut self) {
-        self.last_end = self.now;
         if self.options.backend == BackendKind::Hub {
             return;
         }
@@ -51,7 +56,8 @@ impl World {
         for child in self.oracle.children() {
             for (index, change) in self.oracle.changes(child).iter().enumerate() {
                 if let Outcome::Accepted { stamp: Some(stamp), .. } = change.outcome
-                    && !self.hosts.keys().any(|host| self.has(host, child, stamp))
+                    && !self.backend.keeps(child, stamp)
+                    && !self.expected_hosts().any(|host| self.has(host, child, stamp))
                 {
                     lost.push((child.clone(), index));
                 }
@@ -63,7 +69,7 @@ impl World {
     }
 
     fn is_held_elsewhere(&self, host: &MemberName, child: &ChildId, stamp: Stamp) -> bool {
-        self.hosts.keys().any(|other| other != host && self.has(other, child, stamp))
+        self.expected_hosts().any(|other| other != host && self.has(other, child, stamp))
     }
 
     fn has(&self, host: &MemberName, child: &ChildId, stamp: Stamp) -> bool {

@@ -65,10 +65,16 @@ impl World {
         if let Some(hub) = self.hub() {
             hub.woke();
         }
-        let mut readers = self.hosts.iter();
-        let reader =
-            readers.find(|(_, host)| host.up.as_ref().is_some_and(|up| up.session.is_some()));
-        if let Some(process) = reader.map(|(name, host)| host.process(name)) {
+        let reads = |paused: bool| {
+            let mut readers = self.hosts.iter();
+            let reader = readers.find(|(_, host)| {
+                let up = host.up.as_ref().filter(|up| up.session.is_some());
+                up.is_some_and(|up| up.stall.is_paused() == paused)
+            });
+            reader.map(|(name, host)| host.process(name))
+        };
+        // One that stands still reads when it goes on.
+        if let Some(process) = reads(false).or_else(|| reads(true)) {
             self.deliver(&process);
         }
     }
@@ -76,7 +82,7 @@ impl World {
     fn hub(&mut self) -> Option<&mut HubBackend> {
         match &mut self.backend {
             Backend::Hub(hub) => Some(hub),
-            Backend::Gossip(_) => None,
+            Backend::Gossip(_) | Backend::Store(_) => None,
         }
     }
 }

@@ -12,15 +12,22 @@ mod driver;
 mod durability;
 mod feeds;
 mod gossip;
+mod healing;
 mod host;
 mod operate;
 mod phases;
+mod real;
+mod stalls;
+mod store;
+mod twins;
+mod writes;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use pogo_core::{
     id::{BootId, ChildId, MemberName},
-    node,
+    membership::MemberMetadata,
+    node::{self, Input},
     record::Stamp,
     time::{Now, Timestamp},
 };
@@ -29,19 +36,29 @@ use self::{
     agenda::{Agenda, Happening, Process},
     backend::Backend,
     clients::Clients,
-    host::{Host, HostClock, Up},
+    host::{Host, Up},
+    twins::Twin,
+};
+pub(crate) use self::{
+    clients::Want,
+    real::{Executor, Workshop},
 };
 use crate::{
+    coverage::{Coverage, Watch},
     draw::Draws,
     fact::Fact,
     invariant::{Laws, TraceHash, Violation},
     oracle::Oracle,
     picture::Picture,
     plan::{Options, Plan},
+    store::Strength,
 };
 
 /// More than this at one moment, over all members, and time does not advance (S17).
 const AT_ONCE: u32 = 100_000;
+
+/// After so many facts the laws look at everything again, whatever they remember (S1..).
+const FULL_EVERY: u64 = 512;
 
 /// What a run was like, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,6 +88,8 @@ pub struct Outcome {
     pub running: BTreeMap<ChildId, MemberName>,
     /// What clients were promised.
     pub oracle: Oracle,
+    /// The states that it reached.
+    pub coverage: Coverage,
 }
 
 /// Runs a plan to its end, or to the first broken law.
@@ -82,7 +101,7 @@ pub fn run_plan(plan: &Plan) -> Outcome {
 
 /// The simulated world.
 #[derive(Debug)]
-struct World {
+pub(crate) struct World {
     draws: Draws,
     options: Options,
     delay: Duration,
@@ -93,21 +112,38 @@ struct World {
     backend: Backend,
     sessions: u64,
     hosts: BTreeMap<MemberName, Host>,
+    twins: BTreeMap<MemberName, Twin>,
+    twins_started: u64,
     clients: Clients,
     picture: Picture,
     oracle: Oracle,
     laws: Laws,
+    watch: Watch,
     trace: Vec<(Timestamp, Fact)>,
     trace_hash: TraceHash,
     stats: Stats,
     violation: Option<(Timestamp, Violation)>,
     running: BTreeMap<ChildId, MemberName>,
+    /// States that children handed over so far; each has its number.
+    exported: u64,
+    /// Facts seen so far.
+    facts: u64,
     /// When a process last ended.
     last_end: Timestamp,
+    /// How many members have to run for every child to be allowed to.
+    needed: usize,
+    /// Reads of contacts that one has led to another.
+    looks: u32,
+    /// Until when what looks like rest is none.
+    rests_from: Timestamp,
+    /// Whether the harness has begun to heal.
+    is_healing: bool,
+    /// Where real children are made, if they are not modelled.
+    workshop: Option<Workshop>,
 }
 
 impl World {
-    fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let options = plan.options.clone();
         let spread = options.spread();
         let horizon = options.request_timeout + Duration::from_secs(1) + spread;
@@ -120,6 +156,8 @@ impl World {
             backend: Backend::new(plan),
             sessions: 0,
             hosts: BTreeMap::new(),
+            twins: BTreeMap::new(),
+            twins_started: 0,
             clients: Clients::default(),
             picture: Picture {
                 delay: options.feed_delay(options.delay),
@@ -128,17 +166,28 @@ impl World {
             },
             oracle: Oracle::new(spread, horizon).lagging(options.lag()),
             laws: Laws::new(&options),
+            watch: Watch::new(),
             trace: Vec::new(),
             trace_hash: TraceHash::default(),
             stats: Stats::default(),
             violation: None,
             running: BTreeMap::new(),
+            exported: 0,
+            facts: 0,
             last_end: Timestamp::ZERO,
+            needed: healing::needed(plan),
+            looks: 0,
+            rests_from: Timestamp::ZERO,
+            is_healing: false,
+            workshop: None,
             options,
         }
     }
 
-    fn into_outcome(self) -> Outcome {
+    fn into_outcome(mut self) -> Outcome {
+        if self.backend.has_refuted() {
+            self.watch.see_refutation();
+        }
         let virtual_time = self.now.since(Timestamp::ZERO);
         Outcome {
             trace_hash: self.trace_hash.value(),
@@ -147,11 +196,12 @@ impl World {
             trace: self.trace,
             running: self.running,
             oracle: self.oracle,
+            coverage: self.watch.into_coverage(),
         }
     }
 
     /// Lets happen what is due by `until`, then goes there.
-    fn run_until(&mut self, until: Timestamp) {
+    pub(crate) fn run_until(&mut self, until: Timestamp) {
         while self.violation.is_none() {
             let steps_at = self.backend.next_step_at();
             let next = self.agenda.next_at().into_iter().chain(steps_at).min();
@@ -163,8 +213,9 @@ impl World {
             }
             if steps_at == Some(at) {
                 self.backend.step(at);
+                self.see_division();
             } else if let Some(happening) = self.agenda.take_next() {
-                self.happen(happening);
+                self.give(happening);
             }
             self.take_news();
             self.watch_feeds();
@@ -178,6 +229,7 @@ impl World {
         match happening {
             Happening::Op(op) => self.operate(op),
             Happening::Join(process) => self.join(&process),
+            Happening::TwinJoins(process) => self.twin_joins(&process),
             Happening::Wake(process) => self.wake(&process),
             Happening::Deliver(process) => self.deliver(&process),
             Happening::HubTimeout => self.hub_timeout(),
@@ -188,23 +240,35 @@ impl World {
             Happening::Child(process, child, run, step) => {
                 self.child_step(&process, &child, run, step);
             }
+            Happening::Write(child, token) => self.see(Fact::Wrote { child, token }),
             Happening::Ask(via, ask) => self.ask_again(via, ask),
+            Happening::Request(process, id, request) => {
+                self.handle(&process.host, "client", Input::Client(id, request));
+            }
+            Happening::Leave(process, drain) => self.leave(&process, drain),
+            Happening::News(process, what) => self.tell(&process, what),
+            Happening::Resume(process) => self.resume(&process),
+            Happening::Fence(process) => self.fence(&process),
+            Happening::Late(process, happening) => self.late(&process, *happening),
         }
     }
 
     /// Takes note of a fact: the laws judge it, then it is part of the picture and the trace.
     fn see(&mut self, fact: Fact) {
-        if self.violation.is_some() {
+        let is_abandoned =
+            |host: &MemberName| self.hosts.get(host).is_some_and(|it| it.is_abandoned);
+        if self.violation.is_some() || fact.host().is_some_and(is_abandoned) {
             return;
         }
         self.trace_hash.add(self.now, &fact);
         let judged = self.laws.on_fact(self.now, &fact, &self.picture);
         self.count_move(&fact);
+        self.watch.see(self.now, &fact, &self.picture);
         self.picture.apply(self.now, &fact);
-        let whole = match fact {
-            Fact::Healed | Fact::Phase(_) => self.laws.on_picture(self.now, &self.picture),
-            _ => Ok(()),
-        };
+        self.facts += 1;
+        let in_full =
+            matches!(fact, Fact::Healed | Fact::Phase(_)) || self.facts.is_multiple_of(FULL_EVERY);
+        let whole = if in_full { self.laws.on_picture(self.now, &self.picture) } else { Ok(()) };
         if !matches!(fact, Fact::Handled { .. }) {
             self.trace.push((self.now, fact));
         }
@@ -230,7 +294,8 @@ impl World {
     /// The first member at or after `via` that takes part, by name and round again.
     fn live_from(&self, via: &MemberName) -> Option<MemberName> {
         let takes_part = |name: &&MemberName| {
-            self.picture.hosts.get(*name).is_some_and(|host| host.joined && !host.leaving)
+            let host = self.picture.hosts.get(*name);
+            host.is_some_and(|host| host.joined && !host.leaving && host.paused.is_none())
         };
         let names = self.hosts.keys();
         names.clone().filter(|name| *name >= via).chain(names).find(takes_part).cloned()
@@ -253,9 +318,15 @@ impl World {
 
     fn clock(&self, name: &MemberName) -> Now {
         self.hosts.get(name).map_or_else(Now::default, |host| {
-            let started = host.up.as_ref().map_or(self.now, |up| up.started);
-            HostClock { skew_millis: host.skew_millis, started }.read(self.now)
+            let started = host.clock.starting(self.now);
+            host.up.as_ref().map_or(started, |up| up.clock).read(self.now)
         })
+    }
+
+    /// What every member brings.
+    fn metadata(&self) -> MemberMetadata {
+        let real = self.workshop.as_ref().map(|it| it.metadata.clone());
+        real.unwrap_or_else(host::metadata)
     }
 
     /// The true time, as the backend has it.
@@ -275,14 +346,17 @@ fn boot_id(draws: Draws, host: &MemberName, start: u64) -> BootId {
     BootId::from_random(high << 64 | low)
 }
 
-fn node_config(options: &Options) -> node::Config {
+fn node_config(options: &Options, metadata: MemberMetadata) -> node::Config {
     let mut config = node::Config::default();
-    config.metadata = host::metadata();
+    config.metadata = metadata;
     config.min_members = options.min_members;
     config.start_timeout = options.start_timeout;
     config.handover_timeout = options.handover_timeout;
     config.request_timeout = options.request_timeout;
     config.sync_interval = options.sync_interval;
     config.max_moves = options.max_moves;
+    config.exclusivity = options.mode;
+    config.failover_delay = options.failover_delay;
+    config.accept_best_effort_claims = options.strength == Strength::BestEffort;
     config
 }

@@ -9,6 +9,7 @@ use pogo_sim::{
 };
 
 mod gossip;
+mod store;
 
 fn holds_under(name: &str, seeds: u64) {
     holds_on(BackendKind::Hub, name, seeds);
@@ -81,8 +82,43 @@ fn calm_cluster_moves_and_starts_nothing_for_an_hour() {
 }
 
 #[test]
+fn rolling_update_moves_each_child_twice_at_most() {
+    holds_under("rolling", 40);
+    holds_on(BackendKind::Store, "rolling", 20);
+}
+
+#[test]
+fn rolling_updates_over_gossip_make_no_second_cluster() {
+    holds_on(BackendKind::Gossip, "rolling", 100);
+}
+
+#[test]
+fn two_members_that_drain_at_once_leave_nothing_behind() {
+    holds_under("drain-two", 40);
+    holds_on(BackendKind::Gossip, "drain-two", 20);
+}
+
+#[test]
+fn crash_of_all_but_one_loses_no_child() {
+    holds_under("crash-many", 40);
+    holds_on(BackendKind::Gossip, "crash-many", 20);
+}
+
+#[test]
+fn strict_children_that_do_not_stop_are_not_started_beside_themselves() {
+    holds_under("deaf-drain", 20);
+    holds_on(BackendKind::Store, "deaf-drain", 20);
+}
+
+#[test]
+fn member_that_cannot_renew_stops_before_its_claims_are_free() {
+    holds_under("cut-off", 20);
+    holds_on(BackendKind::Store, "cut-off", 20);
+}
+
+#[test]
 fn anything_at_any_time_keeps_the_laws() {
-    holds_under("swarm", 400);
+    holds_under("swarm", 128);
 }
 
 #[test]

@@ -32,6 +32,7 @@ impl HubBackend {
         let config = HubConfig {
             detection: options.detection,
             view_settle: options.view_settle,
+            lease_ttl: options.lease_ttl,
             delay: Duration::ZERO..=options.delay * 2,
             seed: plan.seed,
             ..HubConfig::default()
@@ -47,8 +48,8 @@ impl HubBackend {
 
     pub(super) fn join(&mut self, now: Now, joiner: Joiner, metadata: MemberMetadata) {
         self.changed = true;
-        let Joiner { process, session, boot } = joiner;
-        let name = NameChoice::Exactly(process.host.clone());
+        let Joiner { process, name, session, boot } = joiner;
+        let name = NameChoice::Exactly(name);
         let what = match self.hub.join(now, &name, boot, metadata) {
             Ok((id, me)) => {
                 self.sessions.insert(session, id);
@@ -84,6 +85,12 @@ impl HubBackend {
         self.hub.evict(now, member);
     }
 
+    /// Nothing goes between a member and the hub for now, or it does again.
+    pub(super) fn hold(&mut self, now: Now, member: &MemberName, held: bool) {
+        self.changed = true;
+        self.hub.set_member_outage(now, member, held);
+    }
+
     pub(super) fn cut(&mut self, now: Now, groups: &[BTreeSet<MemberName>]) {
         self.changed = true;
         self.hub.partition(now, groups);
@@ -92,6 +99,11 @@ impl HubBackend {
     pub(super) fn delay(&mut self, delay: Duration) {
         self.changed = true;
         self.hub.set_delay(&(Duration::ZERO..=delay * 2));
+    }
+
+    /// Until when a session's lease holds at least.
+    pub(super) fn lease(&self, now: Timestamp, session: Session) -> Option<Timestamp> {
+        self.hub.lease_deadline(now, *self.sessions.get(&session)?)
     }
 
     pub(super) fn poll_news(&mut self) -> Option<News> {

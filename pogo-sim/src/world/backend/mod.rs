@@ -1,27 +1,28 @@
-//! What a world asks of the backend that its members share, whichever of the two it is.
+//! What a world asks of the backend that its members share, whichever of the three it is.
 //!
 //! A backend is told what members ask and what goes wrong. What it has for them comes back as
 //! [`News`], and in the hub's case in feeds that members read when they are due.
 
 mod hub;
+mod store;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use pogo_core::{
-    id::{BootId, MemberId, MemberName, RequestId},
-    membership::{Capabilities, Event, MembershipError},
-    node::{Answer, MembershipRequest},
+    id::{BootId, ChildId, MemberId, MemberName, RequestId},
+    membership::{Capabilities, Event, MemberMetadata, MembershipError},
+    node::{Answer, Contact, MembershipRequest},
+    record::Stamp,
     time::{Now, Timestamp},
 };
 use pogo_membership_gossip::engine::Engine;
 
-pub(super) use self::hub::HubBackend;
-use super::{
-    agenda::Process,
-    gossip::Net,
-    host::{HostClock, metadata},
+pub(super) use self::{hub::HubBackend, store::StoreBackend};
+use super::{agenda::Process, gossip::Net, host::HostClock};
+use crate::{
+    plan::{BackendKind, Plan},
+    store::StoreModel,
 };
-use crate::plan::{BackendKind, Plan};
 
 /// One session of a process; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +36,7 @@ pub(super) struct News {
 }
 
 /// What a piece of news is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Tidings {
     /// A session began.
     Joined(Session, MemberId, Capabilities),
@@ -56,21 +57,28 @@ pub(super) enum Backend {
     Hub(Box<HubBackend>),
     /// Real engines of the gossip backend and the network between them.
     Gossip(Box<Net<Engine>>),
+    /// A server and the adapter of each session.
+    Store(Box<StoreBackend>),
 }
 
 /// A process that joins.
 #[derive(Debug, Clone)]
 pub(super) struct Joiner {
     pub(super) process: Process,
+    pub(super) name: MemberName,
     pub(super) session: Session,
     pub(super) boot: BootId,
 }
+
+/// From whom and to whom.
+pub(super) type Links<'a> = (&'a BTreeSet<MemberName>, &'a BTreeSet<MemberName>);
 
 impl Backend {
     pub(super) fn new(plan: &Plan) -> Self {
         match plan.options.backend {
             BackendKind::Hub => Self::Hub(Box::new(HubBackend::new(plan))),
             BackendKind::Gossip => Self::Gossip(Box::new(Net::new(plan))),
+            BackendKind::Store => Self::Store(Box::new(StoreBackend::new(plan))),
         }
     }
 
@@ -82,10 +90,11 @@ impl Backend {
     }
 
     /// A process wants a session; the answer comes as news.
-    pub(super) fn join(&mut self, now: Now, joiner: Joiner) {
+    pub(super) fn join(&mut self, now: Now, joiner: Joiner, metadata: MemberMetadata) {
         match self {
-            Self::Hub(hub) => hub.join(now, joiner, metadata()),
-            Self::Gossip(net) => net.join(now.mono, joiner, metadata()),
+            Self::Hub(hub) => hub.join(now, joiner, metadata),
+            Self::Gossip(net) => net.join(now.mono, joiner, metadata),
+            Self::Store(store) => store.join(now, joiner, metadata),
         }
     }
 
@@ -103,6 +112,37 @@ impl Backend {
                 net.request(now.mono, process, session, (id, request));
                 None
             }
+            Self::Store(store) => {
+                store.request(now.mono, session, (id, request));
+                None
+            }
+        }
+    }
+
+    /// The lease and the contacts of a session, by the clock of its own process.
+    pub(super) fn contact(&self, now: Timestamp, session: Session, clock: HostClock) -> Contact {
+        match self {
+            Self::Hub(hub) => {
+                let lease = hub.lease(now, session).map(|lease| clock.local_time(lease));
+                Contact { lease, answered: Vec::new() }
+            }
+            Self::Gossip(net) => Contact { lease: None, answered: net.contacts(session) },
+            Self::Store(store) => {
+                Contact { lease: store.lease(now, session, clock), answered: Vec::new() }
+            }
+        }
+    }
+
+    /// A session needs round trips to all others, or does not any more.
+    pub(super) fn probe_all(
+        &mut self,
+        now: Timestamp,
+        process: &Process,
+        session: Session,
+        on: bool,
+    ) {
+        if let Self::Gossip(net) = self {
+            net.probe_all(now, process, session, on);
         }
     }
 
@@ -115,8 +155,13 @@ impl Backend {
         silent: bool,
     ) {
         match self {
-            Self::Hub(hub) => hub.crash(now, session, silent),
+            Self::Hub(hub) => {
+                hub.hold(now, &process.host, false);
+                hub.crash(now, session, silent);
+            }
             Self::Gossip(net) => net.crash(now.mono, process, silent),
+            // A store hears of neither.
+            Self::Store(store) => store.crash(process),
         }
     }
 
@@ -125,13 +170,16 @@ impl Backend {
         match self {
             Self::Hub(hub) => hub.crash(now, session, false),
             Self::Gossip(net) => net.stop(now.mono, process, session),
+            Self::Store(store) => store.crash(process),
         }
     }
 
     /// Ends a member's session against its will, where anybody can do that.
     pub(super) fn evict(&mut self, now: Now, member: &MemberName) {
-        if let Self::Hub(hub) = self {
-            hub.evict(now, member);
+        match self {
+            Self::Hub(hub) => hub.evict(now, member),
+            Self::Gossip(_) => {}
+            Self::Store(store) => store.model.evict(now.mono, member),
         }
     }
 
@@ -140,11 +188,87 @@ impl Backend {
         match self {
             Self::Hub(hub) => hub.cut(now, groups),
             Self::Gossip(net) => net.cut(now.mono, groups),
+            Self::Store(store) => store.model.divide(now.mono, groups),
         }
     }
 
+    /// The weather on the network becomes fair.
+    pub(super) const fn calm(&mut self) {
+        if let Self::Gossip(net) = self {
+            net.calm();
+        }
+    }
+
+    /// Cuts members off for good: from the store, or from everybody else where there is none.
+    pub(super) fn cut_off(&mut self, now: Now, members: &BTreeSet<MemberName>) {
+        match self {
+            Self::Hub(hub) => members.iter().for_each(|member| hub.hold(now, member, true)),
+            Self::Gossip(net) => net.cut(now.mono, std::slice::from_ref(members)),
+            Self::Store(store) => {
+                for member in members {
+                    store.model.set_cut_off(now.mono, member, true);
+                }
+            }
+        }
+    }
+
+    /// Ends every division, and whatever is wrong with the way from one member to another.
     pub(super) fn heal(&mut self, now: Now) {
         self.cut(now, &[]);
+        if let Self::Gossip(net) = self {
+            net.heal_links(now.mono);
+        }
+    }
+
+    /// Whether members talk to each other, so that there is something between them.
+    pub(super) const fn has_links(&self) -> bool {
+        matches!(self, Self::Gossip(_))
+    }
+
+    /// Nothing goes from some members to others, or it does again.
+    pub(super) fn set_cut(&mut self, now: Timestamp, (from, to): Links<'_>, cut: bool) {
+        if let Self::Gossip(net) = self {
+            net.set_cut(now, from, to, cut);
+        }
+    }
+
+    /// Everything takes so much longer from some members to others.
+    pub(super) fn clog(&mut self, (from, to): Links<'_>, by: Duration) {
+        if let Self::Gossip(net) = self {
+            net.clog(from, to, by);
+        }
+    }
+
+    /// A process stands still, and its part of the backend with it.
+    pub(super) fn pause(&mut self, now: Now, process: &Process, session: Option<Session>) {
+        match self {
+            Self::Hub(hub) => hub.hold(now, &process.host, true),
+            Self::Gossip(net) => net.pause(now.mono, process),
+            Self::Store(store) => store.pause(now.mono, session, true),
+        }
+    }
+
+    /// A process goes on.
+    pub(super) fn resume(&mut self, now: Now, process: &Process, session: Option<Session>) {
+        match self {
+            Self::Hub(hub) => hub.hold(now, &process.host, false),
+            Self::Gossip(net) => net.resume(now.mono, process),
+            Self::Store(store) => store.pause(now.mono, session, false),
+        }
+    }
+
+    /// A process handles everything so much later.
+    pub(super) fn slow(&mut self, process: &Process, by: Duration) {
+        if let Self::Gossip(net) = self {
+            net.slow(process, by);
+        }
+    }
+
+    /// The clocks of a process have changed.
+    pub(super) fn set_clock(&mut self, now: Timestamp, process: &Process, clock: HostClock) {
+        if let Self::Gossip(net) = self {
+            net.set_clock(now, process, clock);
+        }
     }
 
     /// What members tell each other takes up to twice as long from now on.
@@ -152,6 +276,7 @@ impl Backend {
         match self {
             Self::Hub(hub) => hub.delay(delay),
             Self::Gossip(net) => net.delay(delay),
+            Self::Store(store) => store.model.set_delay(delay),
         }
     }
 
@@ -161,20 +286,46 @@ impl Backend {
             // A hub does what is due when one of its feeds is read; the agenda holds when that is.
             Self::Hub(_) => None,
             Self::Gossip(net) => net.next_step_at(),
+            Self::Store(store) => store.model.next_step_at(),
         }
     }
 
     /// Lets the first of what is due by now happen.
     pub(super) fn step(&mut self, now: Timestamp) {
-        if let Self::Gossip(net) = self {
-            net.step(now);
+        match self {
+            Self::Hub(_) => {}
+            Self::Gossip(net) => net.step(now),
+            Self::Store(store) => store.model.step(),
         }
+    }
+
+    /// The store, where the members share one.
+    pub(super) fn store(&mut self) -> Option<&mut StoreModel> {
+        match self {
+            Self::Store(store) => Some(&mut store.model),
+            Self::Hub(_) | Self::Gossip(_) => None,
+        }
+    }
+
+    /// Whether the backend itself keeps this change of a child, or a later one.
+    pub(super) fn keeps(&self, child: &ChildId, stamp: Stamp) -> bool {
+        match self {
+            Self::Hub(_) => true,
+            Self::Gossip(_) => false,
+            Self::Store(store) => store.keeps(child, stamp),
+        }
+    }
+
+    /// Whether a living member was suspected and has said that it lives.
+    pub(super) fn has_refuted(&self) -> bool {
+        if let Self::Gossip(net) = self { net.has_refuted() } else { false }
     }
 
     pub(super) fn poll_news(&mut self) -> Option<News> {
         match self {
             Self::Hub(hub) => hub.poll_news(),
             Self::Gossip(net) => net.poll_news(),
+            Self::Store(store) => store.poll_news(),
         }
     }
 }

@@ -87,7 +87,8 @@ impl<E: Endpoint> Net<E> {
         let link = LinkId(self.dialled * 2);
         let to = self.target(from, target);
         self.dials.insert(link, Dial { from, start, to, target });
-        let way = self.ways.one_way(from);
+        let clog = to.map_or(Duration::ZERO, |to| self.lines.delay(from, to));
+        let way = self.ways.one_way(from) + clog;
         self.add(way, Step::Knock { link, tries: 0 });
         let patience = dial_patience(&self.timing);
         self.add(patience, Step::GiveUp(link));
@@ -96,11 +97,11 @@ impl<E: Endpoint> Net<E> {
     pub(super) fn knock(&mut self, link: LinkId, tries: u32) {
         let Some(Dial { from, to, .. }) = self.dials.get(&link) else { return };
         let (from, Some(to)) = (*from, *to) else { return };
-        if !self.reaches(from, to) {
+        if !self.reaches(from, to) || self.lines.is_cut(to, from) {
             self.add(KNOCK_AGAIN * 2_u32.pow(tries), Step::Knock { link, tries: tries + 1 });
             return;
         }
-        let way = self.ways.one_way(to);
+        let way = self.ways.one_way(to) + self.lines.delay(to, from);
         if self.machines.get(to).is_none_or(|machine| machine.running.is_none()) {
             self.add(way, Step::Refused(link));
             return;
@@ -130,7 +131,7 @@ impl<E: Endpoint> Net<E> {
         let Some(end) = self.ends.get(&link).filter(|end| end.is_open) else { return };
         let from = end.place;
         let message = self.message(from, message);
-        let way = self.ways.one_way_for_certain(from);
+        let way = self.ways.one_way_for_certain(from) + self.extra(link);
         self.push(other(link), way, Item::Message(Box::new(message)));
     }
 
@@ -139,8 +140,16 @@ impl<E: Endpoint> Net<E> {
         let Some(end) = self.ends.get_mut(&link).filter(|end| end.is_open) else { return };
         end.is_open = false;
         let from = end.place;
-        let way = self.ways.one_way_for_certain(from);
+        let way = self.ways.one_way_for_certain(from) + self.extra(link);
         self.push(other(link), way, Item::End);
+    }
+
+    /// How much longer everything takes from this end to the other.
+    fn extra(&self, link: LinkId) -> Duration {
+        match (self.ends.get(&link), self.ends.get(&other(link))) {
+            (Some(from), Some(to)) => self.lines.delay(from.place, to.place),
+            _ => Duration::ZERO,
+        }
     }
 
     /// A process ends, and its streams with it.

@@ -4,6 +4,8 @@
 //! cut, or find nobody (S19: all of it by keyed draws). Each member has a machine of its own, whose
 //! address outlives its processes.
 
+mod faults;
+mod lines;
 mod links;
 mod machine;
 mod ways;
@@ -18,23 +20,24 @@ use std::{
 };
 
 use pogo_core::{
-    id::{MemberName, RequestId},
+    id::{BootId, MemberName, RequestId},
     membership::{Capabilities, MemberMetadata, NameChoice},
     node::MembershipRequest,
     time::Timestamp,
 };
 use pogo_membership_gossip::{
-    engine::{CallId, Config, DialError, Form, Input, LinkId, Output, SessionId, Target},
+    engine::{CallId, Config, DialError, Engine, Form, Input, LinkId, Output, SessionId, Target},
     message::Message,
-    peer::PeerId,
+    peer::{Life, PeerId, Update},
     swim::Packet,
     timing::Timing,
 };
 
 pub(super) use self::machine::Endpoint;
 use self::{
+    lines::Lines,
     links::{Dial, End},
-    machine::{Machine, Running},
+    machine::{Lag, Machine, Running},
     ways::Ways,
 };
 use super::{
@@ -52,6 +55,8 @@ type Place = usize;
 enum Step {
     /// An engine's deadline.
     Timeout(Place, u64),
+    /// What a slow process has got round to.
+    Late(Place, u64, Box<Input>),
     /// A datagram arrives.
     Datagram { from: Place, to: Place, packet: Packet },
     /// A dial reaches the machine that it is for, or is sent again.
@@ -74,6 +79,7 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct Net<E> {
     ways: Ways,
+    lines: Lines,
     timing: Timing,
     seeds: usize,
     join_within: Duration,
@@ -87,20 +93,38 @@ pub(super) struct Net<E> {
     dials: BTreeMap<LinkId, Dial>,
     dialled: u64,
     news: VecDeque<News>,
+    /// When each member was last asked that answered, by the session that asked and its own clock.
+    contacts: BTreeMap<Session, BTreeMap<BootId, Timestamp>>,
+}
+
+impl Net<Engine> {
+    /// Whether a living member was suspected and has said that it lives.
+    pub(super) fn has_refuted(&self) -> bool {
+        let mut running = self.machines.iter().filter_map(|machine| machine.running.as_ref());
+        let is_refuted = |peer: &Update| peer.life == Life::Alive && peer.refutation > 0;
+        running.any(|running| running.engine.peers().any(is_refuted))
+    }
 }
 
 impl<E: Endpoint> Net<E> {
     pub(super) fn new(plan: &Plan) -> Self {
         let options = &plan.options;
+        // Nobody knows of machines on which somebody else's name is used by mistake.
         let booted = plan.ops.iter().filter_map(|(_, op)| match op {
-            Op::Boot(name) => Some(name),
+            Op::Boot(name) => Some((name, true)),
+            Op::Twin { host, .. } => Some((host, false)),
             _ => None,
         });
-        let names: BTreeSet<&MemberName> = booted.collect();
+        let mut names: BTreeMap<&MemberName, bool> = BTreeMap::new();
+        for (name, is_seed) in booted {
+            *names.entry(name).or_default() |= is_seed;
+        }
+        let machines = names.into_iter().enumerate();
         let machines: Vec<_> =
-            names.into_iter().enumerate().map(|(at, name)| Machine::new(name, at)).collect();
+            machines.map(|(at, (name, is_seed))| Machine::new(name, at, is_seed)).collect();
         Self {
             ways: Ways::new(plan.seed, options),
+            lines: Lines::new(options),
             timing: options.timing(),
             seeds: usize::try_from(options.seeds).unwrap_or(0),
             join_within: options.join_within,
@@ -113,6 +137,7 @@ impl<E: Endpoint> Net<E> {
             dials: BTreeMap::new(),
             dialled: 0,
             news: VecDeque::new(),
+            contacts: BTreeMap::new(),
         }
     }
 
@@ -131,15 +156,21 @@ impl<E: Endpoint> Net<E> {
         };
         let engine = E::new(config, seed, clock.read(now));
         machine.is_gone = false;
-        machine.running =
-            Some(Running { start: process.start, engine, clock, seeds, wakes_at: None });
+        machine.running = Some(Running {
+            start: process.start,
+            engine,
+            clock,
+            seeds,
+            wakes_at: None,
+            lag: Lag::default(),
+        });
         self.resend_all();
         self.handle(place, Input::Timeout);
     }
 
     /// The first so many machines, itself perhaps among them; or all others.
     fn seeds_of(&self, place: Place) -> Vec<Place> {
-        let all = 0..self.machines.len();
+        let all = self.machines.iter().enumerate().filter(|(_, it)| it.is_seed).map(|(at, _)| at);
         if self.seeds == 0 {
             all.filter(|other| *other != place).collect()
         } else {
@@ -149,12 +180,31 @@ impl<E: Endpoint> Net<E> {
 
     pub(super) fn join(&mut self, now: Timestamp, joiner: Joiner, metadata: MemberMetadata) {
         self.now = now;
-        let Joiner { process, session, boot } = joiner;
+        let Joiner { process, name, session, boot } = joiner;
         let Some(place) = self.place(&process.host) else { return };
         let Ok(scope) = "sim".parse() else { return };
-        let name = NameChoice::Exactly(process.host);
+        let name = NameChoice::Exactly(name);
         let (session, within) = (SessionId(session.0), self.join_within);
         self.handle(place, Input::Join { session, scope, name, boot, metadata, within });
+    }
+
+    pub(super) fn probe_all(
+        &mut self,
+        now: Timestamp,
+        process: &Process,
+        session: Session,
+        on: bool,
+    ) {
+        self.now = now;
+        if let Some(place) = self.running_at(process) {
+            self.handle(place, Input::ProbeAll { session: SessionId(session.0), on });
+        }
+    }
+
+    /// The last round trips of a session, by its own clock.
+    pub(super) fn contacts(&self, session: Session) -> Vec<(BootId, Timestamp)> {
+        let all = self.contacts.get(&session).into_iter().flatten();
+        all.map(|(member, asked)| (*member, *asked)).collect()
     }
 
     pub(super) fn request(
@@ -222,6 +272,7 @@ impl<E: Endpoint> Net<E> {
         let Some((_, step)) = self.steps.pop_first() else { return };
         match step {
             Step::Timeout(place, start) => self.timeout(place, start),
+            Step::Late(place, start, input) => self.late(place, start, *input),
             Step::Datagram { from, to, packet } => self.datagram(from, to, packet),
             Step::Knock { link, tries } => self.knock(link, tries),
             Step::Refused(link) => self.end_dial(link, DialError::Refused),
@@ -257,7 +308,9 @@ impl<E: Endpoint> Net<E> {
     /// Whether what is sent from one machine now arrives at the other.
     fn reaches(&self, from: Place, to: Place) -> bool {
         match (self.machines.get(from), self.machines.get(to)) {
-            (Some(from), Some(to)) => from.island == to.island && !to.is_gone,
+            (Some(sender), Some(reader)) => {
+                sender.island == reader.island && !reader.is_gone && !self.lines.is_cut(from, to)
+            }
             _ => false,
         }
     }
@@ -273,6 +326,7 @@ impl<E: Endpoint> Net<E> {
     }
 
     fn datagram(&mut self, from: Place, to: Place, packet: Packet) {
+        self.lines.arrive(from, to);
         if let Some(addr) =
             self.machines.get(from).map(|it| it.addr).filter(|_| self.reaches(from, to))
         {
@@ -280,8 +334,36 @@ impl<E: Endpoint> Net<E> {
         }
     }
 
-    /// Gives an engine an input and carries out what it asks for.
+    /// Gives an engine an input, at once or as soon as its process gets round to it.
     fn handle(&mut self, place: Place, input: Input) {
+        let now = self.now;
+        let Some(running) = self.machines.get_mut(place).and_then(|it| it.running.as_mut()) else {
+            return;
+        };
+        let start = running.start;
+        let Some((due, input)) = running.lag.admit(now, input) else { return };
+        if due > now {
+            self.add_at(due, Step::Late(place, start, Box::new(input)));
+        } else {
+            self.step_engine(place, input);
+        }
+    }
+
+    fn late(&mut self, place: Place, start: u64, input: Input) {
+        let running = self.machines.get_mut(place).and_then(|it| it.running.as_mut());
+        let Some(running) = running.filter(|it| it.start == start) else { return };
+        if let Some(input) = running.lag.get_round_to(input) {
+            self.step_engine(place, input);
+        }
+    }
+
+    fn running_mut(&mut self, process: &Process) -> Option<&mut Running<E>> {
+        let place = self.running_at(process)?;
+        self.machines.get_mut(place)?.running.as_mut()
+    }
+
+    /// Gives an engine an input and carries out what it asks for.
+    fn step_engine(&mut self, place: Place, input: Input) {
         let now = self.now;
         let Some(machine) = self.machines.get_mut(place) else { return };
         let Some(running) = &mut machine.running else { return };
@@ -308,8 +390,13 @@ impl<E: Endpoint> Net<E> {
             Output::Close(link) => return self.close(link),
             Output::Joined { session, me } => {
                 let Timing { detection, view_settle, .. } = self.timing;
-                let capabilities = Capabilities::least(detection, view_settle);
+                let mut capabilities = Capabilities::least(detection, view_settle);
+                capabilities.contacts = true;
                 Tidings::Joined(Session(session.0), me, capabilities)
+            }
+            Output::Contact { session, member, asked } => {
+                self.contacts.entry(Session(session.0)).or_default().insert(member, asked);
+                return;
             }
             Output::JoinFailed { error, .. } => Tidings::Refused(error),
             Output::Event { session, event } => Tidings::Event(Session(session.0), event),
@@ -324,8 +411,10 @@ impl<E: Endpoint> Net<E> {
         };
         let packet = if self.is_encoded { self.through_codec(from, packet) } else { packet };
         for _ in 0..self.ways.arrivals(from) {
-            let way = self.ways.one_way(from);
-            self.add(way, Step::Datagram { from, to, packet: packet.clone() });
+            let way = self.ways.one_way(from) + self.lines.delay(from, to);
+            if self.lines.depart(from, to) {
+                self.add(way, Step::Datagram { from, to, packet: packet.clone() });
+            }
         }
     }
 

@@ -59,7 +59,7 @@ impl World {
     }
 
     fn boot(&mut self, place: Place, start: u64) {
-        let (now, clock) = (self.0.now, HostClock { skew_millis: 0, started: self.0.now });
+        let (now, clock) = (self.0.now, HostClock { started: self.0.now, ..HostClock::default() });
         self.0.boot(now, &process(place, start), clock);
     }
 
@@ -120,6 +120,17 @@ impl World {
         }
     }
 
+    /// A datagram from A to B.
+    fn probes(&mut self, probe: u64) {
+        let to = self.addr(B);
+        let packet = Packet {
+            from: PeerId::from_random(1),
+            body: Body::Nack { probe },
+            updates: Vec::new(),
+        };
+        self.asks(A, Output::Datagram { to, packet });
+    }
+
     fn received(&mut self, place: Place) -> Vec<u64> {
         let seen = self.seen(place).into_iter().filter_map(|input| match input {
             Input::Received { message: Message::PutAck(number), .. } => Some(number),
@@ -161,12 +172,7 @@ fn datagrams_are_lost_repeated_and_overtaken_as_the_options_say() {
         options.copies = 100;
         options.delay = Duration::from_millis(5);
     });
-    let to = world.addr(B);
-    for probe in 0..1_000 {
-        let body = Body::Nack { probe };
-        let packet = Packet { from: PeerId::from_random(1), body, updates: Vec::new() };
-        world.asks(A, Output::Datagram { to, packet });
-    }
+    (0..1_000).for_each(|probe| world.probes(probe));
     world.run_until(at(1));
     let probes: Vec<u64> = world
         .seen(B)
@@ -180,6 +186,73 @@ fn datagrams_are_lost_repeated_and_overtaken_as_the_options_say() {
     assert!((850..950).contains(&different.len()), "{} of 1,000 came", different.len());
     assert!(probes.len() > different.len() + 50, "some came twice");
     assert!(!probes.is_sorted(), "some were overtaken");
+}
+
+#[test]
+fn no_more_datagrams_are_under_way_than_there_is_room_for() {
+    let mut world = World::new(1, |options| options.in_flight = 3);
+    for _ in 0..2 {
+        for probe in 0..10 {
+            world.probes(probe);
+        }
+        world.run_until(world.0.now + Duration::from_secs(1));
+        assert_eq!(world.seen(B).len(), 3);
+    }
+}
+
+#[test]
+fn paused_process_is_given_what_came_meanwhile_in_order() {
+    let mut world = World::new(1, |_| {});
+    let (a, _) = world.linked();
+    world.0.pause(world.0.now, &process(B, 1));
+    world.sends(A, a, 0..5);
+    (0..1_000).for_each(|probe| world.probes(probe));
+    world.run_until(at(20));
+    assert!(world.seen(B).is_empty() && !world.is_down(A), "its system keeps the stream");
+    world.0.resume(world.0.now, &process(B, 1));
+    let seen = world.seen(B);
+    let datagrams = seen.iter().filter(|input| matches!(input, Input::Datagram { .. })).count();
+    assert_eq!((seen.len(), datagrams), (5 + 256, 256), "as many as there is room for");
+}
+
+#[test]
+fn cut_or_clogged_way_is_so_in_one_direction() {
+    let mut world = World::new(1, |_| {});
+    let (a, b) = world.linked();
+    let [one, other] = [A, B].map(|place| BTreeSet::from([process(place, 1).host]));
+    world.0.clog(&one, &other, Duration::from_secs(2));
+    world.sends(A, a, 0..3);
+    world.sends(B, b, 0..3);
+    world.run_until(at(2));
+    assert_eq!(world.received(A), [0, 1, 2]);
+    assert!(world.received(B).is_empty());
+    world.run_until(at(4));
+    assert_eq!(world.received(B), [0, 1, 2], "late and in order");
+    world.0.clog(&one, &other, Duration::ZERO);
+    world.0.set_cut(world.0.now, &one, &other, true);
+    world.probes(1);
+    world.sends(B, b, 3..5);
+    world.run_until(at(6));
+    assert!(world.seen(B).is_empty());
+    assert_eq!(world.received(A), [3, 4]);
+    assert!(world.0.lines.heal(), "something was wrong");
+    world.probes(2);
+    world.run_until(at(7));
+    assert_eq!(world.seen(B).len(), 1);
+}
+
+#[test]
+fn slow_process_handles_everything_later_and_in_order() {
+    let mut world = World::new(1, |_| {});
+    let (a, _) = world.linked();
+    world.0.slow(&process(B, 1), Duration::from_secs(3));
+    world.sends(A, a, 0..3);
+    world.run_until(at(3));
+    assert!(world.received(B).is_empty());
+    world.0.slow(&process(B, 1), Duration::ZERO);
+    world.sends(A, a, 3..5);
+    world.run_until(at(6));
+    assert_eq!(world.received(B), [0, 1, 2, 3, 4]);
 }
 
 #[test]

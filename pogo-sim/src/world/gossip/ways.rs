@@ -5,11 +5,14 @@ use std::time::Duration;
 use super::{Place, Process};
 use crate::{
     draw::Draws,
-    plan::{Options, RESEND},
+    plan::{Options, RESEND, TAIL},
 };
 
 /// Nothing is faster.
 const SHORTEST: Duration = Duration::from_micros(50);
+/// What takes unusually long takes at least so much longer.
+const SHORTEST_TAIL: Duration = Duration::from_millis(200);
+
 /// Draws for the network. Each machine's draws are counted, so that they do not depend on what
 /// other machines do meanwhile.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ pub(super) struct Ways {
     latency: Duration,
     loss: u32,
     copies: u32,
+    pub(super) tail: u32,
     pub(super) delay: Duration,
     drawn: Vec<u64>,
 }
@@ -29,6 +33,7 @@ impl Ways {
             latency: options.latency / 2,
             loss: options.loss,
             copies: options.copies,
+            tail: options.tail,
             delay: options.delay,
             drawn: Vec::new(),
         }
@@ -45,7 +50,25 @@ impl Ways {
     pub(super) fn one_way(&mut self, from: Place) -> Duration {
         let counter = self.count(from);
         let way = self.draws.exponential("way", "", counter, self.latency);
-        SHORTEST + way + self.below("delay", counter, self.delay * 2)
+        SHORTEST + way + self.below("delay", counter, self.delay * 2) + self.tail(from)
+    }
+
+    /// What few things take beyond that.
+    fn tail(&mut self, from: Place) -> Duration {
+        if self.tail == 0 {
+            return Duration::ZERO;
+        }
+        let counter = self.count(from);
+        if !self.draws.chance("tail", "", counter, self.tail) {
+            return Duration::ZERO;
+        }
+        SHORTEST_TAIL + self.below("how late", counter, TAIL.saturating_sub(SHORTEST_TAIL))
+    }
+
+    /// Whether a process that goes on sees to its deadline before what has come meanwhile.
+    pub(super) fn is_timeout_first(&mut self, place: Place) -> bool {
+        let counter = self.count(place);
+        self.draws.chance("timeout first", "", counter, 500)
     }
 
     /// The same for a part of a stream, which comes whatever happens on the way.

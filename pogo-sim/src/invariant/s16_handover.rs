@@ -1,0 +1,240 @@
+//! S16: an instance is given the state that the last one handed over, or the loss was told; never
+//! an older one after a newer one, and never one that an instance has already made its own by
+//! becoming ready before it was told to stop (R9).
+//!
+//! Where members cannot reach each other, or one has crashed with what it had, none of this can be
+//! promised: only what was handed over since the last such trouble is held against them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use pogo_core::{id::ChildId, time::Timestamp};
+
+use super::{Law, Violation};
+use crate::{
+    fact::{Fact, Started},
+    picture::{Instance, Picture},
+};
+
+/// A state that was handed over.
+#[derive(Debug)]
+struct State {
+    number: u64,
+    at: Timestamp,
+    /// An instance that was given it became ready then.
+    used: Option<Timestamp>,
+}
+
+/// The states of a child.
+#[derive(Debug, Default)]
+struct Lineage {
+    states: Vec<State>,
+    /// The next start must be given this.
+    owed: Option<(u64, Timestamp)>,
+    /// When it was last asked to be terminated.
+    terminated: Option<Timestamp>,
+    /// Who was given which.
+    given: Vec<(Instance, u64)>,
+}
+
+#[derive(Debug)]
+pub(super) struct HandedOver {
+    known_after: Duration,
+    lineages: BTreeMap<ChildId, Lineage>,
+}
+
+impl HandedOver {
+    /// What went wrong bears on states for so long.
+    pub(super) fn new(known_after: Duration) -> Self {
+        Self { known_after, lineages: BTreeMap::new() }
+    }
+
+    fn on_start(
+        &mut self,
+        now: Timestamp,
+        started: &Started,
+        picture: &Picture,
+    ) -> Result<(), Violation> {
+        let child = Some(&started.child);
+        let host = &started.host;
+        let lineage = self.lineages.entry(started.child.clone()).or_default();
+        let owed = lineage.owed.take();
+        let is_calm =
+            |since: Timestamp| !picture.divided && picture.disturbed + self.known_after < since;
+        let Some(number) = started.inherited else {
+            return match owed {
+                Some((owed, at)) if is_calm(at) => {
+                    self.broken(child, format_args!("{host} starts it without state {owed}"))
+                }
+                _ => Ok(()),
+            };
+        };
+        let Some(at) = lineage.states.iter().position(|state| state.number == number) else {
+            return self.broken(child, format_args!("{host} invents its state {number}"));
+        };
+        let newer = lineage.states.last().filter(|state| state.number > number);
+        let newer = newer.map(|state| (state.number, state.at));
+        let used = lineage.states.get(at).and_then(|state| state.used);
+        lineage.given.push((Instance::new(now, started), number));
+        if let Some((newer, _)) = newer.filter(|(_, at)| is_calm(*at)) {
+            return self
+                .broken(child, format_args!("{host} is given state {number}, {newer} is newer"));
+        }
+        match used {
+            Some(used) if is_calm(used) => self.broken(
+                child,
+                format_args!("{host} is given state {number}, which was used at {used:?}"),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_end(&mut self, now: Timestamp, child: &ChildId, ended: &Instance, state: Option<u64>) {
+        let lineage = self.lineages.entry(child.clone()).or_default();
+        lineage.given.retain(|(one, _)| one.boot != ended.boot || one.run != ended.run);
+        lineage.owed = None;
+        let Some(number) = state else { return };
+        lineage.states.push(State { number, at: now, used: None });
+        // Who ends it may know of that, or not yet.
+        if lineage.terminated.is_some_and(|at| now <= at + self.known_after) {
+            return;
+        }
+        let told = ended.stopping.unwrap_or_default();
+        if matches!(told, "moving" | "replaced" | "supervisor stopped" | "draining" | "restarted") {
+            lineage.owed = Some((number, now));
+        }
+    }
+}
+
+impl Law for HandedOver {
+    fn name(&self) -> &'static str {
+        "S16 handover"
+    }
+
+    fn on_fact(&mut self, now: Timestamp, fact: &Fact, picture: &Picture) -> Result<(), Violation> {
+        match fact {
+            Fact::Started(started) => return self.on_start(now, started, picture),
+            Fact::Exited { host, child, run, exported, .. } => {
+                let mut all = picture.of(child).iter();
+                if let Some(ended) = all.find(|one| one.host == *host && one.run == *run) {
+                    self.on_end(now, child, ended, *exported);
+                }
+            }
+            Fact::Ready { host, child, run } => {
+                let mut all = picture.of(child).iter();
+                let told = all.find(|one| one.host == *host && one.run == *run);
+                if told.is_some_and(|one| one.stopping.is_some()) {
+                    return Ok(());
+                }
+                let Some(lineage) = self.lineages.get_mut(child) else { return Ok(()) };
+                let mut given = lineage.given.iter();
+                let given = given.find(|(one, _)| one.host == *host && one.run == *run);
+                let number = given.map(|(_, number)| *number);
+                let mut states = lineage.states.iter_mut();
+                if let Some(state) = states.find(|state| Some(state.number) == number) {
+                    state.used = Some(now);
+                }
+            }
+            Fact::HandoverLost { child, .. } => {
+                if let Some(lineage) = self.lineages.get_mut(child) {
+                    lineage.owed = None;
+                }
+            }
+            // Terminated and started anew, a child begins with nothing.
+            Fact::Asked { changes, .. } => {
+                for (child, _) in changes.iter().filter(|(_, wanted)| wanted.is_none()) {
+                    let lineage = self.lineages.entry(child.clone()).or_default();
+                    (lineage.owed, lineage.terminated) = (None, Some(now));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::handmade::*, *};
+
+    fn world() -> World<HandedOver> {
+        let mut world = World::of(HandedOver::new(Duration::from_secs(5)), &["a", "b"]);
+        world.at(10);
+        world.starts("a", 1).unwrap();
+        world
+    }
+
+    /// Moves away from a member with this state.
+    fn hands_over(world: &mut World<HandedOver>, host: &str, run: u64, state: u64) {
+        world.stops(host, run).unwrap();
+        let (host, child, run) = (name(host), child(), pogo_core::id::RunId::new(run));
+        let how = "ended normally".to_owned();
+        world.see(&Fact::Exited { host, child, run, how, exported: Some(state) }).unwrap();
+    }
+
+    fn begins(
+        world: &mut World<HandedOver>,
+        host: &str,
+        run: u64,
+        state: Option<u64>,
+    ) -> Result<(), Violation> {
+        let started = World::<HandedOver>::start_of(host, run);
+        world.see(&Fact::Started(Started { inherited: state, ..started }))
+    }
+
+    #[test]
+    fn successor_without_the_state_breaks_it() {
+        let mut world = world();
+        hands_over(&mut world, "a", 1, 7);
+        assert!(begins(&mut world, "b", 1, None).is_err());
+        let mut world = self::world();
+        hands_over(&mut world, "a", 1, 7);
+        begins(&mut world, "b", 1, Some(7)).unwrap();
+    }
+
+    #[test]
+    fn loss_that_was_told_and_a_new_beginning_owe_nothing() {
+        let mut world = world();
+        hands_over(&mut world, "a", 1, 7);
+        world.see(&Fact::HandoverLost { host: name("a"), child: child() }).unwrap();
+        begins(&mut world, "b", 1, None).unwrap();
+        hands_over(&mut world, "b", 1, 8);
+        world.asks(None).unwrap();
+        begins(&mut world, "a", 2, None).unwrap();
+    }
+
+    #[test]
+    fn state_that_nobody_handed_over_breaks_it() {
+        let mut world = world();
+        world.exits("a", 1).unwrap();
+        assert!(begins(&mut world, "b", 1, Some(9)).is_err());
+    }
+
+    #[test]
+    fn older_state_after_a_newer_one_breaks_it() {
+        let mut world = world();
+        hands_over(&mut world, "a", 1, 7);
+        begins(&mut world, "b", 1, Some(7)).unwrap();
+        hands_over(&mut world, "b", 1, 8);
+        assert!(begins(&mut world, "a", 2, Some(7)).is_err());
+    }
+
+    #[test]
+    fn state_that_was_used_is_not_given_again() {
+        let mut world = world();
+        hands_over(&mut world, "a", 1, 7);
+        begins(&mut world, "b", 1, Some(7)).unwrap();
+        world.exits("b", 1).unwrap();
+        begins(&mut world, "b", 2, Some(7)).unwrap();
+        world.readies("b", 2).unwrap();
+        world.exits("b", 2).unwrap();
+        assert!(begins(&mut world, "b", 3, Some(7)).is_err());
+    }
+
+    #[test]
+    fn trouble_excuses_what_was_handed_over_before_it() {
+        let mut world = world();
+        hands_over(&mut world, "a", 1, 7);
+        world.crashes("a");
+        begins(&mut world, "b", 1, None).unwrap();
+    }
+}
