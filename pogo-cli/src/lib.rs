@@ -13,5 +13,6 @@ pub mod keygen;
 pub mod kinds;
 pub mod ledger;
 pub mod services;
+pub mod sim;
 pub mod spans;
 pub mod verdict;

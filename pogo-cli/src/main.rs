@@ -10,6 +10,7 @@ use pogo_cli::{
     demo::{self, DemoArgs},
     keygen::{self, KeygenArgs},
     kinds::command::{GuardArgs, become_program},
+    sim::{self, Build, SimArgs},
     verdict::Verdict,
 };
 
@@ -26,6 +27,7 @@ enum Command {
     Agent(AgentArgs),
     Demo(DemoArgs),
     Bench(BenchArgs),
+    Sim(SimArgs),
     #[command(flatten)]
     Client(ClientCommand),
     Keygen(KeygenArgs),
@@ -33,6 +35,10 @@ enum Command {
     #[command(hide = true)]
     BecomeProgram(GuardArgs),
 }
+
+/// The script that builds releases says which commit this is.
+const BUILD: Build =
+    Build { version: env!("CARGO_PKG_VERSION"), commit: option_env!("POGO_COMMIT") };
 
 /// The command is at fault.
 const USAGE: u8 = 2;
@@ -54,6 +60,10 @@ fn main() -> ExitCode {
             Err(error) => refuse(&error, error.is_usage()),
         },
         Command::Bench(args) => match run(bench::run(args)) {
+            Ok(verdict) => judge(verdict),
+            Err(error) => refuse(&error, error.is_usage()),
+        },
+        Command::Sim(args) => match run(sim::run(args, BUILD)) {
             Ok(verdict) => judge(verdict),
             Err(error) => refuse(&error, error.is_usage()),
         },

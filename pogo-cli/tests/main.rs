@@ -8,6 +8,8 @@ mod bench;
 mod demo;
 #[cfg(test)]
 mod probes;
+#[cfg(test)]
+mod sim;
 
 /// Held by a test that starts a cluster of processes: several at once would take each other's time,
 /// and a process that gets none for a second is rightly held to be dead.

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use pogo::{
-    MemberId,
+    BootId, MemberId,
     membership::{
         Capabilities, ClaimOutcome, Claims, Event, Join, MemberStatus, Membership, MembershipError,
         OwnedUpdate, Presence, Put, PutOutcome, Session, SharedRecords,
@@ -184,6 +184,17 @@ impl Presence for Line {
     fn lease_deadline(&self) -> Option<Timestamp> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.as_ref().and_then(|held| held.presence.lease_deadline())
+    }
+
+    fn contacts(&self) -> Vec<(BootId, Timestamp)> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().map(|held| held.presence.contacts()).unwrap_or_default()
+    }
+
+    fn probe_all(&self, on: bool) {
+        if let Some(held) = &*self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            held.presence.probe_all(on);
+        }
     }
 
     async fn leave(&self) -> Result<(), MembershipError> {
