@@ -22,7 +22,10 @@ use pogo::{
     record::{Key, Record},
     time::Timestamp,
 };
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::{JoinSet, yield_now},
+    time::sleep,
+};
 
 use crate::{
     feed,
@@ -30,6 +33,9 @@ use crate::{
 };
 
 const BEAT: Duration = Duration::from_millis(100);
+
+/// The largest value, in bytes.
+const MAX: usize = 2 * 1024 * 1024;
 
 /// The backend: where its files are.
 #[derive(Debug)]
@@ -40,9 +46,13 @@ pub(crate) struct Directory(PathBuf);
 #[derive(Debug)]
 struct Stay {
     files: Files,
-    mine: Arc<Mutex<Option<MemberFile>>>,
+    mine: Mine,
     _beat: JoinSet<()>,
 }
+
+/// A stay's own file, until the stay is over.
+#[derive(Debug, Clone)]
+pub(crate) struct Mine(Arc<Mutex<Option<MemberFile>>>);
 
 impl Directory {
     pub(crate) fn new(path: &Path) -> Self {
@@ -58,6 +68,7 @@ impl Membership for Directory {
 
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::least(ALIVE + feed::LOOK, 3 * feed::LOOK);
+        capabilities.max_value_bytes = MAX;
         capabilities.durability = Durability::Disk;
         capabilities.compare_and_set = Guarantee::Linearizable;
         capabilities
@@ -67,8 +78,8 @@ impl Membership for Directory {
         let files = Files::open(self.0.join(join.cluster.as_str()).join(join.scope.as_str()))?;
         let lock = files.lock().await?;
         let name = choose(&files, &join)?;
-        let former = files.member(name.as_str()).map_err(unavailable)?;
-        let next = former.map(|file| file.info.id.incarnation.next()).unwrap_or_default();
+        let next = files.last_incarnation(&name).map_err(unavailable)?;
+        let next = next.map(Incarnation::next).unwrap_or_default();
         let now = Incarnation::new(join.clock.now().wall.as_millis());
         let me = MemberId { name, incarnation: now.max(next), boot: join.boot };
         let metadata = Arc::new(join.metadata);
@@ -76,7 +87,7 @@ impl Membership for Directory {
         let stay = Stay::begin(&files, MemberFile { info, owned: [].into(), left: false })?;
         drop(lock);
         let stay = Arc::new(stay);
-        let events = Box::pin(feed::watch(files, me.boot));
+        let events = Box::pin(feed::watch(files, me.clone(), stay.mine.clone()));
         Ok(Session { me, presence: Arc::<Stay>::clone(&stay), records: stay, claims: None, events })
     }
 }
@@ -85,7 +96,7 @@ impl Membership for Directory {
 fn choose(files: &Files, join: &Join) -> Result<MemberName, MembershipError> {
     let members = files.members().map_err(unavailable)?;
     let is_free = |name: &MemberName| {
-        let taken = members.get(name.as_str()).filter(|file| !file.left);
+        let taken = members.get(name).filter(|file| !file.left);
         taken.is_none_or(|file| file.info.id.boot == join.boot)
     };
     match &join.name {
@@ -106,14 +117,14 @@ fn choose(files: &Files, join: &Join) -> Result<MemberName, MembershipError> {
 impl Stay {
     fn begin(files: &Files, file: MemberFile) -> Result<Self, MembershipError> {
         files.write_member(&file).map_err(unavailable)?;
-        let mine = Arc::new(Mutex::new(Some(file)));
+        let mine = Mine(Arc::new(Mutex::new(Some(file))));
         let mut beat = JoinSet::new();
         beat.spawn({
-            let (files, mine) = (files.clone(), Arc::clone(&mine));
+            let (files, mine) = (files.clone(), mine.clone());
             async move {
                 loop {
                     sleep(BEAT).await;
-                    if let Some(file) = &*lock(&mine) {
+                    if let Some(file) = &*mine.lock() {
                         // A beat that fails makes the file older, which is what the others go by.
                         drop(files.write_member(file));
                     }
@@ -123,21 +134,42 @@ impl Stay {
         Ok(Self { files: files.clone(), mine, _beat: beat })
     }
 
-    fn change(&self, change: impl FnOnce(&mut MemberFile)) -> Result<(), MembershipError> {
-        let mut mine = lock(&self.mine);
+    async fn change(
+        &self,
+        change: impl FnOnce(&mut MemberFile) + Send,
+    ) -> Result<(), MembershipError> {
+        // Who changes it again and again lets others on this thread have their turn, the beat too.
+        yield_now().await;
+        let mut mine = self.mine.lock();
         let file = mine.as_mut().ok_or(MembershipError::SessionEnded)?;
         change(file);
         self.files.write_member(file).map_err(unavailable)
     }
 }
 
+impl Mine {
+    fn lock(&self) -> MutexGuard<'_, Option<MemberFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing is written any more, and the file grows old.
+    pub(crate) fn end(&self) {
+        *self.lock() = None;
+    }
+
+    fn is_over(&self) -> bool {
+        self.lock().is_none()
+    }
+}
+
 #[async_trait]
 impl Presence for Stay {
     async fn set_status(&self, status: MemberStatus) -> Result<(), MembershipError> {
-        self.change(|file| file.info.status = status)
+        self.change(|file| file.info.status = status).await
     }
 
     async fn publish(&self, batch: Vec<OwnedUpdate>) -> Result<(), MembershipError> {
+        check_sizes(batch.iter().map(|update| &update.value))?;
         self.change(|file| {
             for OwnedUpdate { key, value } in batch {
                 match value {
@@ -146,6 +178,7 @@ impl Presence for Stay {
                 }
             }
         })
+        .await
     }
 
     async fn owned(
@@ -153,9 +186,10 @@ impl Presence for Stay {
         member: &MemberId,
         keys: &[Key],
     ) -> Result<Vec<Option<Bytes>>, MembershipError> {
-        let file = self.files.member(member.name.as_str()).map_err(unavailable)?;
-        let owned = file.filter(|file| file.info.id == *member).map(|file| file.owned);
-        let owned = owned.unwrap_or_default();
+        let mut members = self.files.members().map_err(unavailable)?;
+        let file = members.remove(&member.name);
+        let file = file.filter(|file| file.info.id == *member && !file.left);
+        let owned = file.map(|file| file.owned).unwrap_or_default();
         Ok(keys.iter().map(|key| owned.get(key).cloned()).collect())
     }
 
@@ -164,9 +198,9 @@ impl Presence for Stay {
     }
 
     async fn leave(&self) -> Result<(), MembershipError> {
-        self.change(|file| file.left = true)?;
+        self.change(|file| file.left = true).await?;
         // The beat stops here, and the file with its last word grows old.
-        *lock(&self.mine) = None;
+        self.mine.end();
         Ok(())
     }
 }
@@ -174,7 +208,11 @@ impl Presence for Stay {
 #[async_trait]
 impl SharedRecords for Stay {
     async fn put(&self, batch: Vec<Put>) -> Result<Vec<PutOutcome>, MembershipError> {
+        check_sizes(batch.iter().map(|put| &put.record.value))?;
         let _lock = self.files.lock().await?;
+        if self.mine.is_over() {
+            return Err(MembershipError::SessionEnded);
+        }
         batch.iter().map(|put| put_one(&self.files, put)).collect()
     }
 
@@ -201,6 +239,8 @@ fn put_one(files: &Files, put: &Put) -> Result<PutOutcome, MembershipError> {
     Ok(PutOutcome::Applied)
 }
 
-fn lock(mine: &Mutex<Option<MemberFile>>) -> MutexGuard<'_, Option<MemberFile>> {
-    mine.lock().unwrap_or_else(PoisonError::into_inner)
+/// A batch is refused whole.
+fn check_sizes<'a>(values: impl Iterator<Item = &'a Option<Bytes>>) -> Result<(), MembershipError> {
+    let longest = values.flatten().map(Bytes::len).max().unwrap_or_default();
+    if longest > MAX { Err(MembershipError::TooLarge { len: longest, max: MAX }) } else { Ok(()) }
 }

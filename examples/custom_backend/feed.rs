@@ -13,26 +13,30 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use pogo::{
-    id::{BootId, MemberId},
+    id::{MemberId, MemberName},
     membership::{Backoff, DownReason, Event, Health, OwnedUpdate},
     record::{Key, Record},
 };
 use tokio::time::sleep;
 
-use crate::files::{Files, MemberFile};
+use crate::{
+    directory::Mine,
+    files::{Files, MemberFile},
+};
 
 /// From one look to the next.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default, PartialEq)]
 struct Picture {
-    members: BTreeMap<String, MemberFile>,
+    members: BTreeMap<MemberName, MemberFile>,
     records: BTreeMap<Key, Record>,
 }
 
 struct Feed {
     files: Files,
-    me: BootId,
+    me: MemberId,
+    mine: Mine,
     /// `None` before the first look and after a gap.
     told: Option<Picture>,
     untold: VecDeque<Event>,
@@ -40,15 +44,17 @@ struct Feed {
 }
 
 /// What happens in the directory, as `me` sees it.
-pub(crate) fn watch(files: Files, me: BootId) -> impl Stream<Item = Event> + Send {
+pub(crate) fn watch(files: Files, me: MemberId, mine: Mine) -> impl Stream<Item = Event> + Send {
     let backoff = Backoff::new(LOOK, Duration::from_secs(1));
-    let feed = Feed { files, me, told: None, untold: VecDeque::new(), backoff };
-    stream::unfold(feed, |mut feed| async move {
+    let feed = Feed { files, me, mine, told: None, untold: VecDeque::new(), backoff };
+    stream::unfold(Some(feed), |feed| async move {
+        let mut feed = feed?;
         loop {
-            if let Some(event) = feed.untold.pop_front() {
-                return Some((event, feed));
+            match feed.untold.pop_front() {
+                Some(Event::Evicted) => return Some((Event::Evicted, None)),
+                Some(event) => return Some((event, Some(feed))),
+                None => sleep(feed.look()).await,
             }
-            sleep(feed.look()).await;
         }
     })
 }
@@ -78,6 +84,13 @@ impl Feed {
     }
 
     fn tell(&mut self, now: Picture) {
+        let has_its_name = now.members.get(&self.me.name).is_some_and(|it| it.info.id == self.me);
+        if self.told.is_some() && !has_its_name {
+            // The others hold it to be gone, for a later start has its name or its file is old.
+            self.mine.end();
+            self.untold.push_back(Event::Evicted);
+            return;
+        }
         let told = self.told.take();
         if told.is_none() {
             self.untold.push_back(Event::Reset { rolled_back: false });
@@ -85,8 +98,8 @@ impl Feed {
         let is_whole = told.is_none();
         let told = told.unwrap_or_default();
         for (name, old) in told.members.iter().filter(|(_, old)| !old.left) {
-            let new = now.members.get(name).filter(|new| new.info.id == old.info.id);
-            let reason = match new {
+            let reason = match now.members.get(name) {
+                Some(new) if new.info.id != old.info.id => DownReason::Replaced,
                 Some(new) if !new.left => continue,
                 Some(_) => DownReason::Left,
                 None => DownReason::Failed,
@@ -98,7 +111,7 @@ impl Feed {
             if old.is_none_or(|old| old.info != new.info) {
                 self.untold.push_back(Event::MemberUp(new.info.clone()));
             }
-            if new.info.id.boot != self.me {
+            if new.info.id != self.me {
                 let nothing = BTreeMap::new();
                 let changes = owned(old.map_or(&nothing, |old| &old.owned), &new.owned);
                 self.tell_owned(&new.info.id, changes);

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use pogo::{
+    id::{Incarnation, MemberId, MemberName},
     membership::{Backoff, MemberInfo, MembershipError},
     record::{Key, Record},
 };
@@ -17,10 +18,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::time::sleep;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// A member is alive while its file is younger than this.
-pub(crate) const ALIVE: Duration = Duration::from_millis(500);
+/// A member is alive while its file is younger than this: many beats, for a machine may be busy.
+pub(crate) const ALIVE: Duration = Duration::from_secs(2);
 
-/// What a member tells the others.
+/// What a member tells the others. Each stay has a file of its own, so that a former one which lives on
+/// overwrites nothing; of one name the latest counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MemberFile {
     pub(crate) info: MemberInfo,
@@ -42,23 +44,34 @@ impl Files {
     }
 
     /// Members whose files are young, by name, those that left too.
-    pub(crate) fn members(&self) -> io::Result<BTreeMap<String, MemberFile>> {
-        let mut members = BTreeMap::new();
-        for (path, file) in read_all::<MemberFile>(&self.0.join("members"))? {
-            if age(&path).is_some_and(|age| age < ALIVE) {
-                members.insert(file.info.id.name.to_string(), file);
-            }
-        }
-        Ok(members)
+    pub(crate) fn members(&self) -> io::Result<BTreeMap<MemberName, MemberFile>> {
+        self.latest(|path| age(path).is_some_and(|age| age < ALIVE))
     }
 
-    /// The file of a member, young or old.
-    pub(crate) fn member(&self, name: &str) -> io::Result<Option<MemberFile>> {
-        read(&self.path("members", name))
+    /// The order of the last start under a name, whether or not it lives.
+    pub(crate) fn last_incarnation(&self, name: &MemberName) -> io::Result<Option<Incarnation>> {
+        let all = self.latest(|_| true)?;
+        Ok(all.get(name).map(|file| file.info.id.incarnation))
+    }
+
+    fn latest(
+        &self,
+        counts: impl Fn(&Path) -> bool,
+    ) -> io::Result<BTreeMap<MemberName, MemberFile>> {
+        let mut latest: BTreeMap<MemberName, MemberFile> = BTreeMap::new();
+        for (path, file) in read_all::<MemberFile>(&self.0.join("members"))? {
+            let known = latest.get(&file.info.id.name);
+            let is_later = |it: &MemberFile| it.info.id.incarnation < file.info.id.incarnation;
+            if counts(&path) && known.is_none_or(is_later) {
+                latest.insert(file.info.id.name.clone(), file);
+            }
+        }
+        Ok(latest)
     }
 
     pub(crate) fn write_member(&self, file: &MemberFile) -> io::Result<()> {
-        write(&self.path("members", file.info.id.name.as_str()), file)
+        let MemberId { name, incarnation, .. } = &file.info.id;
+        write(&self.path("members", &format!("{incarnation} {name}")), file)
     }
 
     pub(crate) fn records(&self) -> io::Result<BTreeMap<Key, Record>> {

@@ -2,6 +2,14 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod conformance;
+#[path = "../custom_backend/directory.rs"]
+mod directory;
+#[path = "../custom_backend/feed.rs"]
+mod feed;
+#[path = "../custom_backend/files.rs"]
+mod files;
+
 use std::{
     env,
     path::PathBuf,

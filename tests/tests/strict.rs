@@ -101,7 +101,7 @@ async fn every_start_carries_a_token_and_every_new_holder_a_higher_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strict_children_of_an_evicted_member_stop_before_it_joins_again() {
     // What was claimed stays claimed until the lease is over.
-    let config = HubConfig { lease_ttl: Duration::from_secs(1), ..HubConfig::default() };
+    let config = HubConfig { lease_ttl: Duration::from_secs(2), ..HubConfig::default() };
     let cluster = Cluster::with_config("evicted", config);
     let names = ["a", "b"];
     let strict_ones = owned_by("a", &names, 10);

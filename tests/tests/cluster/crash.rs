@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use pogo::{MemberId, Membership, MembershipError};
 use pogo_core::{
+    id::BootId,
     membership::{
         Capabilities, ClaimOutcome, Claims, Event, Join, MemberStatus, OwnedUpdate, Presence, Put,
         PutOutcome, Session, SharedRecords,
@@ -140,6 +141,16 @@ impl Presence for Line {
 
     fn lease_deadline(&self) -> Option<Timestamp> {
         self.held().ok().and_then(|held| held.presence.lease_deadline())
+    }
+
+    fn contacts(&self) -> Vec<(BootId, Timestamp)> {
+        self.held().map(|held| held.presence.contacts()).unwrap_or_default()
+    }
+
+    fn probe_all(&self, on: bool) {
+        if let Ok(held) = self.held() {
+            held.presence.probe_all(on);
+        }
     }
 
     async fn leave(&self) -> Result<(), MembershipError> {
