@@ -80,6 +80,11 @@ impl<'a> Inspect<'a> {
         self.0.children.iter().filter(|(_, child)| self.0.is_listed(child)).count()
     }
 
+    /// Children that this member may ask for only when others of its moves have ended (R7).
+    pub fn moves_held_back(&self) -> usize {
+        self.0.moves.held_back()
+    }
+
     /// The member that placement names for a child.
     pub fn owner(&self, id: &ChildId) -> Option<&'a MemberId> {
         let owner = self.0.children.get(id)?.owner?;

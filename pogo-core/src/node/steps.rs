@@ -30,6 +30,10 @@ impl Moves {
     pub(super) fn wanted(&self) -> impl Iterator<Item = &ChildId> {
         self.wanted.iter()
     }
+
+    pub(super) fn held_back(&self) -> usize {
+        self.waiting.len()
+    }
 }
 
 impl Node {

@@ -11,7 +11,10 @@ mod watch;
 use std::{collections::BTreeMap, fmt};
 
 use self::states::{By, STATES, State};
-pub(crate) use self::watch::Watch;
+pub(crate) use self::{
+    states::{REFUTED, RENEWED_LATE},
+    watch::Watch,
+};
 use crate::{plan::BackendKind, runner::Mode};
 
 /// So many seeds reach every state.

@@ -12,7 +12,9 @@ use super::watch::{Seen, Taken};
 use crate::{fact::Fact, picture::Instance, runner::Mode};
 
 /// A member that lives was suspected, and said so.
-pub(super) const REFUTED: &str = "false suspicion refuted";
+pub(crate) const REFUTED: &str = "false suspicion refuted";
+/// A store held a lease for less than a tenth of its time when the renewal came.
+pub(crate) const RENEWED_LATE: &str = "lease renewed in the last tenth";
 
 /// Nothing has gone wrong for so long: the cluster is calm.
 const CALM: Duration = Duration::from_secs(6);
@@ -90,11 +92,11 @@ pub(super) const STATES: &[State] = &[
     strict("token rejected by the resource", By::Fact(token_rejected)),
     State { mode: Some(Mode::Quorum), ..state("minority stopped", By::Fact(minority_stopped)) },
     store("watch gap", By::Fact(watch_gap)),
-    waits("backend lost data", "a fact that tells of it (L4)"),
-    waits("lease renewed at the last 10 %", "a fact that tells of renewals"),
-    waits("tombstone collected while a member was away", "plans that outlast a tombstone (R19)"),
-    waits("moves held back", "an event of a node that holds moves back (R7)"),
-    waits("queue full", "plans that fill a link"),
+    store("backend lost data", By::Fact(data_lost)),
+    store(RENEWED_LATE, By::Backend),
+    state("moves held back", By::Input(moves_held_back)),
+    waits("tombstone collected while a member was away", "plans of days (R19)"),
+    waits("queue full", "links with a bound in bytes"),
 ];
 
 fn two_owners(seen: &Seen<'_>) -> bool {
@@ -258,4 +260,12 @@ fn watch_gap(seen: &Seen<'_>) -> bool {
     let Fact::SnapshotBegan { host } = seen.fact else { return false };
     seen.picture.hosts.get(host).is_some_and(|it| it.synced && it.joined)
         && !seen.memory.joined.contains(host)
+}
+
+fn data_lost(seen: &Seen<'_>) -> bool {
+    matches!(seen.fact, Fact::DataLost { .. })
+}
+
+fn moves_held_back(taken: &Taken<'_>) -> bool {
+    taken.inspect.moves_held_back() > 0
 }

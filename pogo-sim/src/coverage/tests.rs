@@ -102,3 +102,26 @@ fn crash_of_a_member_that_drains_is_seen_as_such() {
         has(&coverage, "stop overtaken by a new start") || has(&coverage, "handover completed")
     );
 }
+
+#[test]
+fn loss_of_a_store_and_late_renewals_are_seen() {
+    let store = "set backend=store\nset lease-ttl=3000ms";
+    let text = THREE.replacen("seed 1", &format!("seed 1\n{store}"), 1);
+    let lossy = coverage_of(&format!("{text}\n20000 store wipe\n"));
+    assert!(has(&lossy, "backend lost data"), "{lossy}");
+    let calm = coverage_of(&format!("{text}\n20000 boot m3\n"));
+    for name in ["backend lost data", RENEWED_LATE] {
+        assert!(!has(&calm, name), "{name}");
+    }
+    // Cut off for most of the lease, whose last renewal may have been just before.
+    let late = coverage_of(&format!("{text}\n20000 pause m1 2800ms\n"));
+    assert!(has(&late, RENEWED_LATE), "{late}");
+}
+
+#[test]
+fn moves_above_their_bound_are_seen_to_wait() {
+    let narrow = THREE.replacen("seed 1", "seed 1\nset max-moves=1", 1);
+    let name = "moves held back";
+    assert!(has(&coverage_of(&format!("{narrow},c8,c9,c10,c11\n20000 boot m3\n")), name));
+    assert!(!has(&coverage_of(&format!("{THREE},c8,c9,c10,c11\n20000 boot m3\n")), name));
+}

@@ -10,7 +10,7 @@ use pogo_core::{
 
 use super::{
     Coverage, cells,
-    states::{By, ByFact, ByInput, ByOutput, REFUTED, STATES},
+    states::{By, ByFact, ByInput, ByOutput, STATES},
 };
 use crate::{fact::Fact, picture::Picture};
 
@@ -140,9 +140,9 @@ impl Watch {
         }
     }
 
-    /// Takes in that a living member that was suspected has said that it lives.
-    pub(crate) fn see_refutation(&mut self) {
-        self.coverage.reach(REFUTED);
+    /// Takes in a state that the backend tells of.
+    pub(crate) fn reach(&mut self, state: &'static str) {
+        self.coverage.reach(state);
     }
 }
 

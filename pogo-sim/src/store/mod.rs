@@ -262,6 +262,11 @@ impl StoreModel {
         self.told.pop_front()
     }
 
+    /// Whether a lease was renewed in the last tenth of its time.
+    pub(crate) const fn has_renewed_late(&self) -> bool {
+        self.server.renewed_late
+    }
+
     /// Whether the session may have more for its member.
     pub fn is_open(&self, session: SessionId) -> bool {
         self.joiners.contains_key(&session) || self.clients.contains_key(&session)

@@ -50,6 +50,8 @@ pub(super) struct Server {
     fence: u64,
     keys: BTreeMap<Path, Entry>,
     leases: BTreeMap<SessionId, Lease>,
+    /// Whether a lease was renewed in the last tenth of its time.
+    pub(super) renewed_late: bool,
     /// The last commits; the last one has the present revision.
     log: VecDeque<Commit>,
 }
@@ -82,6 +84,7 @@ impl Server {
             fence: 0,
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
+            renewed_late: false,
             log: VecDeque::new(),
         }
     }
@@ -215,6 +218,7 @@ impl Server {
             return false;
         }
         let Some(lease) = self.leases.get_mut(&session) else { return false };
+        self.renewed_late |= lease.until.since(at) <= self.ttl / 10;
         lease.until = lease.until.max(at + self.ttl);
         lease.renewals += 1;
         true

@@ -185,8 +185,8 @@ impl World {
     }
 
     fn into_outcome(mut self) -> Outcome {
-        if self.backend.has_refuted() {
-            self.watch.see_refutation();
+        if let Some(state) = self.backend.reached() {
+            self.watch.reach(state);
         }
         let virtual_time = self.now.since(Timestamp::ZERO);
         Outcome {

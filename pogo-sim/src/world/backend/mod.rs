@@ -20,6 +20,7 @@ use pogo_membership_gossip::engine::Engine;
 pub(super) use self::{hub::HubBackend, store::StoreBackend};
 use super::{agenda::Process, gossip::Net, host::HostClock};
 use crate::{
+    coverage,
     plan::{BackendKind, Plan},
     store::StoreModel,
 };
@@ -316,9 +317,13 @@ impl Backend {
         }
     }
 
-    /// Whether a living member was suspected and has said that it lives.
-    pub(super) fn has_refuted(&self) -> bool {
-        if let Self::Gossip(net) = self { net.has_refuted() } else { false }
+    /// A state of the coverage list that this backend alone can tell of, where it was reached.
+    pub(super) fn reached(&self) -> Option<&'static str> {
+        match self {
+            Self::Gossip(net) => net.has_refuted().then_some(coverage::REFUTED),
+            Self::Store(store) => store.model.has_renewed_late().then_some(coverage::RENEWED_LATE),
+            Self::Hub(_) => None,
+        }
     }
 
     pub(super) fn poll_news(&mut self) -> Option<News> {
