@@ -276,8 +276,13 @@ impl Node {
         !self.session.is_live() || (self.publisher.is_idle() && !self.outbox.has_puts())
     }
 
+    /// Who leaves says that nothing runs here any more. A stuck instance still does, until this
+    /// process ends: its member ends as a crashed one, and the others find that out then (R7).
     fn leave(&mut self) {
-        if !self.session.is_open() {
+        let is_stuck = |child: &Child| {
+            child.local.as_ref().is_some_and(|it| matches!(it.phase, Phase::Stuck { .. }))
+        };
+        if !self.session.is_open() || self.children.local().any(|(_, child)| is_stuck(child)) {
             return self.on_left();
         }
         self.departure.stage = Stage::Leaving;

@@ -149,5 +149,18 @@ fn shutdown_stops_every_child_and_leaves() {
     assert_eq!(solo.stopped.last().unwrap().2, StopReason::SupervisorStopped);
     assert!(!solo.has_stopped);
     solo.exit("x", ExitReason::Normal);
+    assert!(solo.has_stopped && solo.has_left);
+}
+
+/// It left, and the next owner started a second instance beside the one that still ran (simulation,
+/// random clusters, seed 1138).
+#[test]
+fn member_with_a_stuck_child_ends_without_leaving() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.input(Input::Shutdown);
+    let run = solo.run_of("x");
+    solo.input(Input::ChildStuck { child: id("x"), run });
     assert!(solo.has_stopped);
+    assert!(!solo.has_left, "its report stands until the session ends");
 }

@@ -49,6 +49,7 @@ struct Solo {
     events: Vec<Event>,
     puts: Vec<membership::Put>,
     next_request: u64,
+    has_left: bool,
     has_stopped: bool,
 }
 
@@ -111,6 +112,7 @@ impl Solo {
             events: Vec::new(),
             puts: Vec::new(),
             next_request: 0,
+            has_left: false,
             has_stopped: false,
         };
         solo.input(Input::Joined { me: member_id("a"), capabilities: capabilities() });
@@ -212,9 +214,11 @@ impl Solo {
                 let outcome = self.claims.clone().unwrap();
                 Answer::Acquired(keys.iter().map(|_| outcome.clone()).collect())
             }
-            MembershipRequest::SetStatus(_)
-            | MembershipRequest::Release(_)
-            | MembershipRequest::Leave => Answer::Done,
+            MembershipRequest::Leave => {
+                self.has_left = true;
+                Answer::Done
+            }
+            MembershipRequest::SetStatus(_) | MembershipRequest::Release(_) => Answer::Done,
         })
     }
 
