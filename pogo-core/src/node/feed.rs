@@ -178,7 +178,8 @@ impl Node {
             self.tell(Event::Member(view));
         }
         if change == Change::None {
-            return;
+            // One that joined may have become one that leaves.
+            return self.try_settle();
         }
         self.children.replace_member(boot, &self.members);
         self.publisher.view_changed();

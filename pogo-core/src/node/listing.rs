@@ -189,7 +189,7 @@ impl Node {
             if let Some(by) = &child.claim_held_by {
                 return PendingReason::ClaimHeld { by: by.clone() };
             }
-            if let Some(gate) = scene.orphan_gate {
+            if let Some(gate) = scene.settling_gate(spec) {
                 return gate;
             }
             if let Some(gate) = scene.losses_gate(spec) {

@@ -286,9 +286,14 @@ impl Members {
     }
 
     /// Ends settling where the time is over or every active member's view is this one's; answers
-    /// whether it ended now.
+    /// whether it ended now, or views agree only now.
     pub(super) fn try_settle(&mut self, now: Timestamp) -> bool {
-        let Some(until) = self.settling_until else { return false };
+        let Some(until) = self.settling_until else {
+            // The time ran out; quorum children wait for the agreement still (R17).
+            let is_new = !self.agreed && self.views_agree();
+            self.agreed |= is_new;
+            return is_new;
+        };
         self.agreed = self.views_agree();
         if until <= now || self.agreed {
             self.settling_until = None;
@@ -302,8 +307,13 @@ impl Members {
         self.agreed && self.settling_until.is_none()
     }
 
+    /// Whether there are more members than agree in good time.
+    pub(super) fn are_many(&self) -> bool {
+        self.active().count() > AGREEMENT_MEMBERS
+    }
+
     fn views_agree(&self) -> bool {
-        if self.active().count() > AGREEMENT_MEMBERS {
+        if self.are_many() {
             return false;
         }
         // Who has read its snapshot before this one came does not know it yet, and may start what

@@ -79,6 +79,16 @@ impl Scene<'_> {
         Some(PendingReason::QuorumTooSmall { members, size })
     }
 
+    /// Why an orphan of `spec` waits, where that is for views to settle: for a quorum child until
+    /// they agree, as members that only waited may both take it for theirs (R6, R17).
+    pub(super) fn settling_gate(&self, spec: &ChildSpec) -> Option<PendingReason> {
+        let apart = matches!(self.bond(spec), Some(Bond::Quorum { .. }))
+            && !self.members.have_agreed()
+            && !self.members.are_many();
+        let gate = self.orphan_gate.clone();
+        gate.or_else(|| apart.then_some(PendingReason::ViewSettling))
+    }
+
     /// Why an orphan of `spec` waits, where that is for those who may still run it.
     pub(super) fn losses_gate(&self, spec: &ChildSpec) -> Option<PendingReason> {
         match self.wait_for_losses(spec) {
@@ -470,8 +480,8 @@ fn plan_held(spec: &ChildSpec, holder: &Seen, scene: &Scene<'_>) -> Step {
 }
 
 fn plan_orphan(child: &Child, spec: &ChildSpec, scene: &Scene<'_>) -> Step {
-    if let Some(gate) = &scene.orphan_gate {
-        return Step::Blocked(gate.clone());
+    if let Some(gate) = scene.settling_gate(spec) {
+        return Step::Blocked(gate);
     }
     match scene.wait_for_losses(spec) {
         Wait::Until(at) if at > scene.now => return Step::WaitUntil(at),
