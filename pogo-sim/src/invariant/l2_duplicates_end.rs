@@ -2,6 +2,10 @@
 //! second, and the child's own shutdown, counted from the end of the division, or from when one of
 //! them first runs, whichever is later. One of them stays: none gives way but to one that has been
 //! ready, and no two to each other.
+//!
+//! Who gives way goes by a report, and that of an instance which has ended meanwhile may still be
+//! heard: as long as it takes to notice an end, and for longer while a division holds it back. Both
+//! of two may give way to such a third one; R6 then starts the child again as after any end (R8 b).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -30,6 +34,10 @@ pub(super) struct DuplicatesEnd {
     /// When an instance of each child last ended otherwise, or any member.
     ended: BTreeMap<ChildId, Timestamp>,
     left: Timestamp,
+    /// When instances of each child ended that had been ready, by their processes.
+    were_ready: BTreeMap<ChildId, BTreeMap<BootId, Timestamp>>,
+    /// The last division: since when, and until when if it has ended.
+    division: Option<(Timestamp, Option<Timestamp>)>,
 }
 
 /// Whose deadlines the last fact may have moved; they are looked at with the next one, when the
@@ -51,6 +59,41 @@ impl DuplicatesEnd {
             yielded: BTreeMap::new(),
             ended: BTreeMap::new(),
             left: Timestamp::ZERO,
+            were_ready: BTreeMap::new(),
+            division: None,
+        }
+    }
+
+    fn note_division(&mut self, now: Timestamp, picture: &Picture) {
+        match &mut self.division {
+            Some((_, until)) if picture.divided => {
+                // Words may be under way for so long after the end of one.
+                if until.take().is_some_and(|at| at + self.bound < now) {
+                    self.division = Some((now, None));
+                }
+            }
+            Some((_, until)) => *until = until.or(Some(now)),
+            None if picture.divided => self.division = Some((now, None)),
+            None => {}
+        }
+    }
+
+    /// Whether a division holds back what was said at a moment, or did until lately.
+    fn was_held_back(&self, at: Timestamp, now: Timestamp) -> bool {
+        self.division.is_some_and(|(since, until)| {
+            since <= at + self.bound && now <= until.unwrap_or(now) + self.bound
+        })
+    }
+
+    /// Whether the report of an instance that ran and has ended may only now be heard.
+    fn heard_late(&self, now: Timestamp, child: &ChildId, but: [BootId; 2]) -> bool {
+        let mut ended = self.were_ready.get(child).into_iter().flatten();
+        ended.any(|(boot, at)| !but.contains(boot) && self.was_held_back(*at, now))
+    }
+
+    fn note_end(&mut self, now: Timestamp, child: &ChildId, one: &Instance) {
+        if one.ready.is_some() {
+            self.were_ready.entry(child.clone()).or_default().insert(one.boot, now);
         }
     }
 
@@ -77,9 +120,15 @@ impl DuplicatesEnd {
     ) -> Result<(), Violation> {
         let others = || picture.of(child).iter().filter(|one| one.boot != boot);
         let was_ready = |one: &Instance| one.ready.is_some();
-        let last = picture.last.get(child);
         let before = self.yielded.insert(child.clone(), (boot, now));
-        if !others().any(was_ready) && !last.is_some_and(was_ready) {
+        // Who stands still, or did, reads late what it reads.
+        let late = picture.has_stalled() || now <= picture.disturbed + self.bound;
+        let is_heard = |at: Timestamp| {
+            late || now <= at + picture.delay * 4 + self.bound || self.was_held_back(at, now)
+        };
+        let had_one =
+            self.were_ready.get(child).is_some_and(|all| all.values().any(|at| is_heard(*at)));
+        if !others().any(was_ready) && !had_one {
             return self.broken(Some(child), format_args!("it gave way to none that runs"));
         }
         let way = picture.delay * 4 + WAY;
@@ -87,7 +136,11 @@ impl DuplicatesEnd {
         let ended = self.ended.get(child).is_some_and(|at| recent(*at)) || recent(self.left);
         match before {
             Some((other, at))
-                if other != boot && recent(at) && !ended && !others().any(Instance::is_running) =>
+                if other != boot
+                    && recent(at)
+                    && !ended
+                    && !self.heard_late(now, child, [boot, other])
+                    && !others().any(Instance::is_running) =>
             {
                 self.broken(Some(child), format_args!("two instances gave way to each other"))
             }
@@ -132,6 +185,7 @@ impl Law for DuplicatesEnd {
     }
 
     fn on_fact(&mut self, now: Timestamp, fact: &Fact, picture: &Picture) -> Result<(), Violation> {
+        self.note_division(now, picture);
         match fact {
             Fact::StopAsked { host, child, reason: "superseded", .. } => {
                 let boot = picture.hosts.get(host).map(|host| host.boot);
@@ -141,11 +195,21 @@ impl Law for DuplicatesEnd {
             Fact::Exited { host, child, run, .. } => {
                 let mut all = picture.of(child).iter();
                 let told = all.find(|one| one.host == *host && one.run == *run);
-                if told.is_some_and(|one| one.stopping != Some("superseded")) {
-                    self.ended.insert(child.clone(), now);
+                if let Some(told) = told {
+                    if told.stopping != Some("superseded") {
+                        self.ended.insert(child.clone(), now);
+                    }
+                    self.note_end(now, child, told);
                 }
             }
-            Fact::Crashed { .. } | Fact::Stopped { .. } | Fact::Abandoned { .. } => self.left = now,
+            Fact::Crashed { host, .. } | Fact::Stopped { host } | Fact::Abandoned { host, .. } => {
+                self.left = now;
+                for (child, all) in &picture.instances {
+                    all.iter()
+                        .filter(|one| one.host == *host)
+                        .for_each(|one| self.note_end(now, child, one));
+                }
+            }
             _ => {}
         }
         match std::mem::replace(&mut self.stale, Stale::Nobodys) {
@@ -190,6 +254,45 @@ mod tests {
         world.readies("b", 1).unwrap();
         gives_way(&mut world, "a").unwrap();
         assert!(gives_way(&mut world, "b").is_err(), "both give way");
+    }
+
+    /// What a member said before it ended came out of a division that healed (simulation, random
+    /// clusters, seed 242), and the report of one that moves was still under way (1442).
+    #[test]
+    fn one_that_has_ended_is_heard_of_late() {
+        let law = DuplicatesEnd::new(Duration::from_secs(5));
+        let mut world = World::of(law, &["a", "b", "c"]);
+        for host in ["a", "b"] {
+            world.starts(host, 1).unwrap();
+        }
+        world.starts("c", 1).unwrap();
+        world.readies("c", 1).unwrap();
+        world.stops("c", 1).unwrap();
+        world.exits("c", 1).unwrap();
+        gives_way(&mut world, "a").unwrap();
+        world.at(10);
+        assert!(gives_way(&mut world, "b").is_err(), "all know that it has ended");
+    }
+
+    #[test]
+    fn one_that_has_ended_in_a_division_is_heard_of_after_it() {
+        for is_divided in [true, false] {
+            let law = DuplicatesEnd::new(Duration::from_secs(5));
+            let mut world = World::of(law, &["a", "b", "c"]);
+            for host in ["a", "b", "c"] {
+                world.starts(host, 1).unwrap();
+                world.readies(host, 1).unwrap();
+            }
+            if is_divided {
+                world.see(&Fact::Cut(Vec::new())).unwrap();
+            }
+            world.stops("c", 1).unwrap();
+            world.exits("c", 1).unwrap();
+            world.at(100);
+            world.see(&Fact::Healed).unwrap();
+            gives_way(&mut world, "a").unwrap();
+            assert_eq!(gives_way(&mut world, "b").is_ok(), is_divided);
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Laws {
         Self(vec![
             Box::new(b0_backend_contract::BackendContract),
             Box::new(s12_local_consistency::LocalConsistency),
-            Box::new(s13_legal_effects::LegalEffects),
+            Box::new(s13_legal_effects::LegalEffects::default()),
             Box::new(s01_at_most_one::AtMostOne::new(KILL)),
             Box::new(s02_fencing::Fencing::new(KILL)),
             Box::new(s03_self_fence::SelfFence::new(options.lease_ttl)),
@@ -141,7 +141,10 @@ impl Laws {
             Box::new(s05_no_resurrection::NoResurrection::new(alarm)),
             Box::new(s06_no_phantom::NoPhantom::default()),
             Box::new(s07_overlap::Overlap::new(options.view_settle, alarm, slack)),
-            Box::new(s08_bounded_movement::BoundedMovement::new(slack + Duration::from_secs(2))),
+            Box::new(s08_bounded_movement::BoundedMovement::new(
+                slack + Duration::from_secs(2),
+                options.detection * 2,
+            )),
             Box::new(s09_restart_intensity::RestartIntensity::new(
                 RestartPolicy::default(),
                 start + slack,

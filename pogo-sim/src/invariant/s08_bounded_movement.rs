@@ -17,12 +17,14 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct BoundedMovement {
     in_flight: Duration,
+    unanswered: Duration,
 }
 
 impl BoundedMovement {
-    /// A start that was decided may take `in_flight` to begin.
-    pub(super) fn new(in_flight: Duration) -> Self {
-        Self { in_flight }
+    /// A start that was decided may take `in_flight` to begin, and where others may not answer up to
+    /// `unanswered` more: it waits for them to have its report (R11).
+    pub(super) fn new(in_flight: Duration, unanswered: Duration) -> Self {
+        Self { in_flight, unanswered }
     }
 
     /// A cordon, the view that has it, the want and the stop each take their way through a feed.
@@ -34,8 +36,11 @@ impl BoundedMovement {
     /// it decided to start.
     fn is_stray(&self, now: Timestamp, started: &Started, picture: &Picture) -> bool {
         let Some(host) = picture.hosts.get(&started.host) else { return true };
-        let in_flight = self.in_flight(picture);
+        let mut in_flight = self.in_flight(picture);
         let last_gain = host.view.values().max().copied().unwrap_or_default();
+        if picture.divided || picture.has_stalled() || now <= picture.disturbed + self.unanswered {
+            in_flight += self.unanswered;
+        }
         !started.owned && now > last_gain.max(last_cordon(picture)) + in_flight
     }
 
@@ -94,7 +99,8 @@ mod tests {
     use super::{super::handmade::*, *};
 
     fn world() -> World<BoundedMovement> {
-        World::of(BoundedMovement::new(Duration::from_secs(5)), &["a", "b"])
+        let law = BoundedMovement::new(Duration::from_secs(5), Duration::from_secs(10));
+        World::of(law, &["a", "b"])
     }
 
     #[test]
@@ -146,5 +152,22 @@ mod tests {
         world.picture.ended.clear();
         world.at(7);
         assert!(world.see(&stray).is_err(), "its view was the same for long");
+    }
+
+    /// It had decided before it was cordoned, and nobody answered (simulation, random clusters,
+    /// seed 354).
+    #[test]
+    fn start_that_waits_for_an_answer_from_across_a_cut_begins_late() {
+        let mut world = world();
+        world.see(&Fact::Cut(Vec::new())).unwrap();
+        world.at(12);
+        let started = World::<BoundedMovement>::start_of("b", 1);
+        let stray = Fact::Started(Started { owned: false, ..started });
+        world.see(&stray).unwrap();
+        world.exits("b", 1).unwrap();
+        world.picture.last.clear();
+        world.picture.ended.clear();
+        world.at(17);
+        assert!(world.see(&stray).is_err(), "who does not answer for so long is dead");
     }
 }
