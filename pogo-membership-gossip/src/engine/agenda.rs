@@ -24,6 +24,8 @@ pub(super) enum Timer {
     Naming(SessionId),
     /// A write has waited for all, or for anybody, long enough.
     Write(u64),
+    /// Who is to leave has waited long enough for others to know what it wrote.
+    Leave,
     /// A question has waited long enough.
     Question(u64),
     /// The records of a dead peer are dropped.

@@ -161,6 +161,7 @@ impl Engine {
             // What waits for these is looked at after every input.
             Timer::Forming | Timer::Naming(_) => {}
             Timer::Write(write) => self.check_write(write),
+            Timer::Leave => self.leave_at_last(),
             Timer::Question(question) => self.give_up_question(question),
             Timer::Bury(peer) => self.on_long_gone(peer),
         }

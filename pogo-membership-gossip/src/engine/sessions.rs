@@ -163,10 +163,7 @@ impl Engine {
             }
             MembershipRequest::Put(puts) => self.on_put(&scope, boot, puts, call),
             MembershipRequest::Get(keys) => self.ask(&scope, keys, call),
-            MembershipRequest::Leave => {
-                self.end(id);
-                self.publish_gone(&scope, boot, None, waiter);
-            }
+            MembershipRequest::Leave => self.on_leave(id, call),
             MembershipRequest::Acquire(_) | MembershipRequest::Release(_) => {
                 self.refuse(call, MembershipError::Unsupported { backend: NAME, what: "claims" });
             }
@@ -174,6 +171,17 @@ impl Engine {
                 let what = "this request";
                 self.refuse(call, MembershipError::Unsupported { backend: NAME, what });
             }
+        }
+    }
+
+    pub(super) fn leave(&mut self, id: SessionId, call: CallId) {
+        match self.sessions.get(id) {
+            Some(Session { scope, boot, state: State::Live(_), .. }) => {
+                let (scope, boot) = (scope.clone(), *boot);
+                self.end(id);
+                self.publish_gone(&scope, boot, None, Waiter::Call(call));
+            }
+            _ => self.refuse(call, MembershipError::SessionEnded),
         }
     }
 

@@ -92,6 +92,11 @@ impl Shown {
         self.members.range(first..).take_while(move |((it, _), _)| it == scope).map(|(_, it)| it)
     }
 
+    /// Whether a member lives at a peer, in any scope.
+    pub(super) fn bears_member(&self, peer: PeerId) -> bool {
+        self.members.values().any(|it| it.peer == peer)
+    }
+
     pub(super) fn incarnation(&self, scope: &Scope, name: &MemberName) -> Incarnation {
         self.incarnations.get(&(scope.clone(), name.clone())).copied().unwrap_or_default()
     }

@@ -1,11 +1,13 @@
 //! Writes that wait until others have them (R3).
 //!
-//! A write is answered once every live peer has acknowledged it, or after 100 ms at least one has;
-//! at once where there is nobody else. Where nobody answers for as long as it takes to find them
-//! dead, and they are not, it may or may not stand.
+//! A write is answered once every live peer has acknowledged it, or after 100 ms at least one has
+//! that bears a member; at once where there is nobody else. Where nobody answers for as long as it
+//! takes to find them dead, and they are not, it may or may not stand. A shared write that was
+//! answered is followed up for as long, so that a member does not leave before it is known.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     time::Duration,
 };
 
@@ -33,6 +35,8 @@ use crate::{
 
 /// After this long one acknowledgement is enough.
 const FOR_ALL: Duration = Duration::from_millis(100);
+/// So long a leave waits for what was written before it to be known everywhere.
+const BEFORE_LEAVE: Duration = Duration::from_secs(4);
 
 /// Who waits for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +68,38 @@ enum What {
     Shared { records: Vec<(ScopedKey, Record)>, outcomes: Vec<PutOutcome> },
 }
 
-/// Writes without their answer yet.
+impl Write {
+    const fn is_shared(&self) -> bool {
+        matches!(self.what, What::Shared { .. })
+    }
+}
+
+impl What {
+    /// The answer, once.
+    fn answer(&mut self) -> Answer {
+        match self {
+            Self::Owned(_) => Answer::Done,
+            Self::Shared { outcomes, .. } => Answer::Put(mem::take(outcomes)),
+        }
+    }
+}
+
+/// A session that is to leave once the writes up to one are known.
+#[derive(Debug)]
+struct Leaving {
+    session: SessionId,
+    call: CallId,
+    after: u64,
+}
+
+/// Writes that some peer has not acknowledged yet.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
     open: BTreeMap<u64, Write>,
     last: u64,
     /// Up to which number each peer has acknowledged this one's own records.
     acked: BTreeMap<PeerId, u64>,
+    leaving: Vec<Leaving>,
 }
 
 impl Engine {
@@ -180,11 +209,8 @@ impl Engine {
         self.alive().filter(askable).collect()
     }
 
-    fn finish(&mut self, write: Write) {
-        let answer = match write.what {
-            What::Owned(_) => Answer::Done,
-            What::Shared { outcomes, .. } => Answer::Put(outcomes),
-        };
+    fn finish(&mut self, mut write: Write) {
+        let answer = write.what.answer();
         self.answer(write.waiter, answer);
     }
 
@@ -229,28 +255,97 @@ impl Engine {
         }
     }
 
+    /// Where all who were asked are gone without having it, those who came meanwhile are asked.
+    fn ask_newcomers(&mut self, id: u64) {
+        let newcomers = self.askable();
+        let acked = &self.writes.acked;
+        let Some(write) = self.writes.open.get_mut(&id) else { return };
+        let is_kept = write.acked.iter().any(|peer| self.shown.bears_member(*peer));
+        if !write.missing.is_empty() || is_kept {
+            return;
+        }
+        let (known, missing): (BTreeSet<PeerId>, BTreeSet<PeerId>) =
+            newcomers.into_iter().partition(|peer| match write.what {
+                What::Owned(at) => acked.get(peer).is_some_and(|acked| *acked >= at),
+                What::Shared { .. } => write.acked.contains(peer),
+            });
+        write.acked.extend(known);
+        write.missing.clone_from(&missing);
+        for peer in missing {
+            self.repeat_for(peer);
+        }
+    }
+
     pub(super) fn check_write(&mut self, id: u64) {
+        self.ask_newcomers(id);
         let Some(write) = self.writes.open.get(&id) else { return };
-        let waited = self.now.mono.since(write.began);
+        let (began, is_shared) = (write.began, write.is_shared());
+        let waited = self.now.mono.since(began);
         let patience = self.config.timing.detection * 2;
-        let is_done = write.missing.is_empty() || (!write.acked.is_empty() && waited >= FOR_ALL);
-        if !is_done && waited < patience {
+        let is_everywhere = write.missing.is_empty();
+        // A peer that has not joined yet may be refused (its name is taken) and end with what it has.
+        let is_kept = || write.acked.iter().any(|peer| self.shown.bears_member(*peer));
+        let is_accepted = is_everywhere || (waited >= FOR_ALL && is_kept());
+        if is_accepted {
+            self.accept(id);
+        }
+        // Links may be slow to bring what an accepted write was not yet acknowledged for.
+        let patience = match is_accepted {
+            true if is_shared => patience.max(BEFORE_LEAVE),
+            true => Duration::ZERO,
+            false => patience,
+        };
+        if !is_everywhere && waited < patience {
             if !self.agenda.is_armed(Timer::Write(id)) {
-                self.agenda.arm(Timer::Write(id), write.began + patience);
+                self.agenda.arm(Timer::Write(id), began + patience);
             }
             return;
         }
         self.agenda.disarm(Timer::Write(id));
         let Some(write) = self.writes.open.remove(&id) else { return };
-        if is_done || write.waiter == Waiter::Nobody {
-            return self.finish(write);
-        }
         match write.waiter {
             Waiter::Call(call) => {
                 let reason = "no other member has acknowledged it".to_owned();
                 self.refuse(call, MembershipError::Ambiguous { backend: NAME, reason });
             }
             Waiter::Name(..) | Waiter::Nobody => self.finish(write),
+        }
+        self.leave_if_known();
+    }
+
+    /// Answers who waits for a write; a shared one may be on its way to some still.
+    fn accept(&mut self, id: u64) {
+        let Some(write) = self.writes.open.get_mut(&id) else { return };
+        let waiter = mem::replace(&mut write.waiter, Waiter::Nobody);
+        let answer = write.what.answer();
+        self.answer(waiter, answer);
+    }
+
+    /// A session leaves once all have what was written here: its children's next owners start them
+    /// as soon as it has left, and look for their states (R9).
+    pub(super) fn on_leave(&mut self, session: SessionId, call: CallId) {
+        self.writes.leaving.push(Leaving { session, call, after: self.writes.last });
+        self.agenda.arm(Timer::Leave, self.now.mono + BEFORE_LEAVE);
+        self.leave_if_known();
+    }
+
+    fn leave_if_known(&mut self) {
+        let shared = self.writes.open.iter().find(|(_, it)| it.is_shared()).map(|(id, _)| *id);
+        let is_known = |it: &Leaving| shared.is_none_or(|first| first > it.after);
+        let (known, waiting) = mem::take(&mut self.writes.leaving).into_iter().partition(is_known);
+        self.writes.leaving = waiting;
+        self.leave_all(known);
+    }
+
+    /// A leave has waited long enough.
+    pub(super) fn leave_at_last(&mut self) {
+        let all = mem::take(&mut self.writes.leaving);
+        self.leave_all(all);
+    }
+
+    fn leave_all(&mut self, all: Vec<Leaving>) {
+        for Leaving { session, call, .. } in all {
+            self.leave(session, call);
         }
     }
 

@@ -60,3 +60,21 @@ fn members_whose_hellos_cross_are_alive_to_each_other_over_gossip() {
 fn seeds_that_all_restarted_are_found_by_those_who_stayed_over_gossip() {
     holds("gossip-seeds-that-all-restarted.plan");
 }
+
+/// A process whose name was taken acknowledged a change, and nobody else had it (R3).
+#[test]
+fn refused_process_keeps_no_change_over_gossip() {
+    holds("gossip-refused-process-keeps-nothing.plan");
+}
+
+/// A temporary child's one start was taken, and its mark arrived while its member drained (R5, R23).
+#[test]
+fn temporary_child_begins_where_its_one_start_was_taken() {
+    holds("temporary-start-is-taken-before-the-drain.plan");
+}
+
+/// Who was asked for a change died without it, and another had returned meanwhile (R3).
+#[test]
+fn change_is_not_accepted_alone_where_somebody_returned_over_gossip() {
+    holds("gossip-change-asks-who-returned.plan");
+}

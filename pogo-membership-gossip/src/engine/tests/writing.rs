@@ -95,6 +95,24 @@ fn acknowledgement_of_a_peer_that_has_died_since_counts_no_more() {
     assert!(is_applied(&net.hosts[0].answers[&call].1), "and then there is nobody else");
 }
 
+/// A second process whose name was taken acknowledged a write and ended with it (simulation,
+/// random clusters, seed 917).
+#[test]
+fn acknowledgement_of_a_peer_without_a_member_is_not_enough() {
+    let mut net = Net::formed(2);
+    net.hosts.push(Net::new(2).hosts.remove(1));
+    net.start(2);
+    let refused = net.join(2, "m0");
+    net.run(Duration::from_secs(1));
+    assert!(net.hosts[2].failed.contains_key(&refused), "the name is taken");
+    net.cut(&[1], &[0, 2]);
+    let call = net.request(0, put("spec/a", record(1, "v")));
+    net.run(Duration::from_millis(150));
+    assert!(!net.hosts[0].answers.contains_key(&call), "no other member has it");
+    net.run(Duration::from_secs(3));
+    assert!(is_applied(&net.hosts[0].answers[&call].1), "and then there is no other member");
+}
+
 #[test]
 fn older_write_is_stale_and_names_what_is_there() {
     let mut net = Net::formed(2);
