@@ -1,5 +1,6 @@
 //! S14: a member that leaves has nothing left when it is gone, says truly what became of its
-//! children, and takes no longer than it was given.
+//! children, and takes no longer than it was given. Time counts for a process only while it goes on:
+//! one that stands still ends nothing; and of one that is left for good nothing more is told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,6 +66,14 @@ impl Drain {
         self.leavers.insert(host.clone(), Leaver { since: now, until, ran });
     }
 
+    /// The time for which it stood still does not count.
+    fn resume(&mut self, now: Timestamp, host: &MemberName, picture: &Picture) {
+        let paused = picture.hosts.get(host).and_then(|host| host.paused);
+        if let (Some(leaver), Some(paused)) = (self.leavers.get_mut(host), paused) {
+            leaver.until = leaver.until + now.since(paused.max(leaver.since));
+        }
+    }
+
     fn judge_drained(
         &self,
         host: &MemberName,
@@ -108,7 +117,10 @@ impl Law for Drain {
                     leaver.ran.retain(|child| !changes.iter().any(|(changed, _)| changed == child));
                 }
             }
-            Fact::Crashed { host, .. } => drop(self.leavers.remove(host)),
+            Fact::Crashed { host, .. } | Fact::Abandoned { host, .. } => {
+                self.leavers.remove(host);
+            }
+            Fact::Resumed { host } => self.resume(now, host, picture),
             Fact::Drained { host, moved, stopped, left_behind } => {
                 return self.judge_drained(host, [moved, stopped, left_behind], picture);
             }
@@ -120,7 +132,10 @@ impl Law for Drain {
             }
             _ => {}
         }
-        match self.leavers.iter().find(|(_, leaver)| leaver.until < now) {
+        let is_paused =
+            |host: &MemberName| picture.hosts.get(host).is_some_and(|host| host.paused.is_some());
+        let overdue = |(host, leaver): &(&_, &Leaver)| leaver.until < now && !is_paused(host);
+        match self.leavers.iter().find(overdue) {
             Some((host, leaver)) => {
                 self.broken(None, format_args!("{host} leaves since {:?}", leaver.since))
             }
@@ -194,5 +209,28 @@ mod tests {
         world.at(50);
         assert!(world.see(&Fact::Healed).is_err());
         assert!(world.rests().is_err());
+    }
+
+    #[test]
+    fn time_in_which_the_leaver_stands_still_does_not_count() {
+        let mut world = world();
+        world.at(20);
+        world.see(&Fact::Paused { host: name("a") }).unwrap();
+        world.at(60);
+        world.see(&Fact::Healed).unwrap();
+        world.see(&Fact::Resumed { host: name("a") }).unwrap();
+        world.at(70);
+        world.see(&Fact::Healed).unwrap();
+        world.at(90);
+        assert!(world.see(&Fact::Healed).is_err());
+    }
+
+    #[test]
+    fn leaver_that_is_left_for_good_owes_nothing() {
+        let mut world = world();
+        world.see(&Fact::Abandoned { host: name("a"), how: "paused" }).unwrap();
+        world.at(90);
+        world.see(&Fact::Healed).unwrap();
+        world.rests().unwrap();
     }
 }
