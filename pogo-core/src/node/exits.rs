@@ -115,7 +115,12 @@ impl Node {
         let same_kind = child.wanted().is_some_and(|(spec, _)| spec.kind == local.spec.kind);
         self.tell_lost_state(id, cause, &end);
         match *cause {
-            StopCause::Terminated | StopCause::OwnershipLost => self.drop_local(id, "stopped"),
+            StopCause::Terminated => self.drop_local(id, "stopped"),
+            StopCause::OwnershipLost => {
+                self.drop_local(id, "stopped");
+                // It may have passed on meanwhile: the next attempt asks for it anew.
+                self.apply_claim(id);
+            }
             StopCause::NobodyEligible => {
                 self.departure.note_stopped(id);
                 self.export(id, end.state, AfterExport::Drop);

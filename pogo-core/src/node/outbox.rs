@@ -127,8 +127,24 @@ impl Outbox {
         self.ready.acquires.insert(id);
     }
 
+    /// What was to be asked about the claim before is void: it would take back what is given.
     pub(super) fn release(&mut self, id: ChildId) {
+        self.ready.acquires.remove(&id);
+        self.failed.acquires.remove(&id);
         self.ready.releases.insert(id);
+    }
+
+    /// The claims that may be given back now. One that is being asked for waits for the answer:
+    /// requests may overtake each other, and so may their answers.
+    fn take_releases(&mut self) -> Vec<ChildId> {
+        let releases = std::mem::take(&mut self.ready.releases);
+        let is_asked_for = |id: &ChildId| {
+            self.open.values().any(|open| matches!(open, Open::Acquire(ids) if ids.contains(id)))
+        };
+        let (waiting, free): (BTreeSet<_>, BTreeSet<_>) =
+            releases.into_iter().partition(is_asked_for);
+        self.ready.releases = waiting;
+        free.into_iter().collect()
     }
 
     /// Takes up again what failed.
@@ -189,8 +205,7 @@ impl Node {
             let keys = batch.iter().map(|(key, _)| key.clone()).collect();
             self.ask(Open::Get(batch), MembershipRequest::Get(keys));
         }
-        let releases: Vec<_> =
-            std::mem::take(&mut self.outbox.ready.releases).into_iter().collect();
+        let releases = self.outbox.take_releases();
         if !releases.is_empty() {
             let keys = releases.iter().map(claim_key).collect();
             self.ask(Open::Release(releases), MembershipRequest::Release(keys));
@@ -326,7 +341,10 @@ impl Node {
                 }
                 self.outbox.failed.gets.extend(batch);
             }
-            Open::Acquire(ids) => self.outbox.failed.acquires.extend(ids),
+            Open::Acquire(mut ids) => {
+                ids.retain(|id| !self.is_claim_releasing(id));
+                self.outbox.failed.acquires.extend(ids);
+            }
             Open::Release(ids) => self.outbox.failed.releases.extend(ids),
             Open::Leave => return self.on_left(),
         }
@@ -365,7 +383,15 @@ impl Node {
         }
     }
 
+    fn is_claim_releasing(&self, id: &ChildId) -> bool {
+        self.children.get(id).is_some_and(|child| child.claim_releasing)
+    }
+
     fn on_claim_outcome(&mut self, id: &ChildId, outcome: ClaimOutcome) {
+        if self.is_claim_releasing(id) {
+            // It is given back right after, and asked for anew then where it is needed.
+            return;
+        }
         match outcome {
             ClaimOutcome::Held { token } => self.on_claim_held(id, token),
             ClaimOutcome::HeldBy { owner, .. } => self.on_claim_denied(id, &owner),

@@ -167,6 +167,9 @@ impl Node {
         if former.is_some_and(|former| former != token) {
             // It was lost and granted anew: the run still holds the former token.
             self.lose_ownership(id);
+            if let Some(child) = self.children.edit(id) {
+                child.claim = Some(token);
+            }
             return;
         }
         self.meet(id, |_, needs| needs.claim = false);

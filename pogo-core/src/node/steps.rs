@@ -158,7 +158,7 @@ impl Node {
     }
 
     /// A claim without an instance is given back (R25).
-    fn apply_claim(&mut self, id: &ChildId) {
+    pub(super) fn apply_claim(&mut self, id: &ChildId) {
         let Some(child) = self.children.get_mut(id) else { return };
         if child.local.is_none() && child.claim.is_some() && !planted("claim is kept") {
             child.claim = None;

@@ -278,13 +278,13 @@ impl Node {
                 }
                 // Their next attempt asks.
                 Phase::Backoff { .. } | Phase::Quarantined { .. } => child.claim = None,
-                Phase::Starting { .. } | Phase::Running { .. } => self.outbox.acquire(id),
-                Phase::Stopping { .. }
+                // One that stops may be followed by the next attempt, here.
+                Phase::Starting { .. }
+                | Phase::Running { .. }
+                | Phase::Stopping { .. }
                 | Phase::Exporting { .. }
-                | Phase::Unclaiming { .. }
-                | Phase::Released { .. }
-                | Phase::Done { .. }
-                | Phase::Stuck { .. } => {}
+                | Phase::Stuck { .. } => self.outbox.acquire(id),
+                Phase::Unclaiming { .. } | Phase::Released { .. } | Phase::Done { .. } => {}
             }
         }
     }

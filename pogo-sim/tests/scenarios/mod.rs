@@ -117,6 +117,12 @@ fn member_that_cannot_renew_stops_before_its_claims_are_free() {
 }
 
 #[test]
+fn member_that_slept_through_its_lease_takes_its_children_back_with_new_claims() {
+    holds_under("long-pause", 100);
+    holds_on(BackendKind::Store, "long-pause", 100);
+}
+
+#[test]
 fn anything_at_any_time_keeps_the_laws() {
     holds_under("swarm", 128);
 }

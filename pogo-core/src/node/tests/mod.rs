@@ -34,6 +34,8 @@ struct Solo {
     answers_publish: bool,
     /// Whether puts are answered.
     answers_put: bool,
+    /// Whether what is asked about claims is answered: releases never are, acquires fail.
+    answers_claims: bool,
     /// Why reads fail, if they do.
     get_error: Option<membership::MembershipError>,
     /// What stands in the way of the next put.
@@ -100,6 +102,7 @@ impl Solo {
             published: BTreeMap::new(),
             answers_publish: true,
             answers_put: true,
+            answers_claims: true,
             get_error: None,
             overtaken: None,
             unanswered: None,
@@ -210,6 +213,11 @@ impl Solo {
                 Some(error) => Answer::Failed(error),
                 None => Answer::Got(keys.iter().map(|key| self.store.get(key).cloned()).collect()),
             },
+            MembershipRequest::Release(_) if !self.answers_claims => return None,
+            MembershipRequest::Acquire(_) if !self.answers_claims => {
+                let reason = "no answer".to_owned();
+                Answer::Failed(membership::MembershipError::Unavailable { backend: "solo", reason })
+            }
             MembershipRequest::Acquire(keys) => {
                 let outcome = self.claims.clone().unwrap();
                 Answer::Acquired(keys.iter().map(|_| outcome.clone()).collect())

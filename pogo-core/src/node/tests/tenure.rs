@@ -331,3 +331,47 @@ fn what_was_read_before_the_lease_seemed_over_stops_nothing() {
     solo.join("b");
     assert!(solo.stopped.is_empty());
 }
+
+#[test]
+fn claim_that_is_being_given_back_is_asked_for_only_after_that() {
+    let mut solo = solo(true);
+    solo.renew();
+    solo.start(strict("x")).unwrap();
+    solo.advance(Duration::ZERO);
+    solo.ready("x");
+    solo.answers_claims = false;
+    // The member wakes after its lease, doubts its claims, and stops what rests on it.
+    solo.now.mono = solo.now.mono + TTL * 2;
+    solo.input(Input::Timeout);
+    assert_eq!(solo.stopped.len(), 1);
+    solo.exit("x", ExitReason::Normal);
+    let released = solo.unanswered.take().unwrap();
+    solo.claims = Some(ClaimOutcome::Held { token: FencingToken::new(8) });
+    solo.answers_claims = true;
+    solo.renew();
+    solo.advance(WINDOW * 4);
+    assert_eq!(solo.started.len(), 1, "what is released after the start would be its claim");
+    solo.input(Input::Answer(released, Answer::Done));
+    solo.advance(WINDOW);
+    assert_eq!(solo.started[1].token, Some(FencingToken::new(8)));
+}
+
+#[test]
+fn run_that_ends_long_after_its_lease_leaves_no_token_to_the_next_one() {
+    let mut solo = solo(true);
+    solo.renew();
+    solo.start(strict("x")).unwrap();
+    solo.advance(Duration::ZERO);
+    let run = solo.started[0].run;
+    solo.ready("x");
+    solo.advance(TTL);
+    assert_eq!(solo.stopped.len(), 1);
+    solo.input(Input::ChildStuck { child: id("x"), run });
+    // Meanwhile another had the claim, and gave it back.
+    solo.claims = Some(ClaimOutcome::Held { token: FencingToken::new(9) });
+    solo.renew();
+    solo.advance(WINDOW);
+    solo.exit("x", ExitReason::Aborted);
+    solo.advance(WINDOW);
+    assert_eq!(solo.started[1].token, Some(FencingToken::new(9)));
+}
