@@ -263,6 +263,9 @@ impl Node {
                 }
             }
         }
+        if gone.rolled_back() {
+            self.restore_members();
+        }
     }
 
     fn on_evicted(&mut self) {

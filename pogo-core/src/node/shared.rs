@@ -10,7 +10,7 @@ use super::{
     strikes::Strikes,
     wire::{
         Garbage, MemberRecord, SharedKey, SpecRecord, StateRecord, StrikesRecord, from_json,
-        from_packed, spec_key, to_json,
+        from_packed, member_key, spec_key, to_json,
     },
 };
 use crate::{
@@ -199,6 +199,17 @@ impl Node {
         let record = Record { stamp: desired.stamp, value: desired.bytes.clone() };
         let put = Put { key: spec_key(id), record, expect: Expect::Newer };
         self.outbox.put(put, Purpose::Fact);
+    }
+
+    /// Puts back what was asked of members, where the store lost it (R15): a cordon holds until it is
+    /// taken back.
+    pub(super) fn restore_members(&mut self) {
+        for (name, (stamp, record)) in &self.session.member_records {
+            let Ok(value) = to_json(record) else { continue };
+            let record = Record { stamp: *stamp, value: Some(value) };
+            let put = Put { key: member_key(name), record, expect: Expect::Newer };
+            self.outbox.put(put, Purpose::Fact);
+        }
     }
 
     /// A new write of `value`, above all that was seen.

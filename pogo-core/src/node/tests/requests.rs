@@ -172,3 +172,16 @@ fn termination_of_an_unknown_id_writes_a_tombstone_where_a_member_cannot_be_aske
     assert_eq!((put.key.as_str(), &put.record.value), ("spec/x", &None));
     assert!(put.record.stamp.version.hlc >= solo.now.wall.as_millis());
 }
+
+#[test]
+fn cordon_is_put_back_where_the_store_lost_it() {
+    let mut solo = Solo::new();
+    solo.join("b");
+    solo.request(Request::Cordon(MemberName::new("b").unwrap()));
+    let cordon = solo.puts.pop().unwrap();
+    solo.store.clear();
+    solo.event(membership::Event::Reset { rolled_back: true });
+    solo.event(membership::Event::MemberUp(info("a", MemberStatus::Joining)));
+    solo.event(membership::Event::Synced);
+    assert_eq!(solo.store.get(&cordon.key), Some(&cordon.record));
+}
