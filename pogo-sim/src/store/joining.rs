@@ -249,23 +249,30 @@ impl StoreModel {
         let known = memory.and_then(|memory| memory.epoch);
         let synced = memory.and_then(|memory| memory.life);
         let has_lost = synced.is_some_and(|life| life != self.server.life);
+        let is_sure = self.server.is_epoch_sure();
         let next = match (self.server.epoch(), known) {
             (None, None) if self.server.life == 0 => 1,
             (None, Some(known)) => known + 1,
             (Some(there), Some(known)) if known > there || (known == there && has_lost) => {
                 known + 1
             }
-            _ => return,
+            (Some(there), _) if has_lost && !is_sure => there + 1,
+            _ => {
+                if has_lost {
+                    self.server.revoke_former(at);
+                }
+                return;
+            }
         };
         // On a store that is new nobody holds anything.
-        self.begin_epoch(at, next, known.is_some());
+        self.begin_epoch(at, next, known.is_some() || has_lost);
     }
 
     /// Writes a new epoch. Where one was lost, claims wait for one TTL: whoever holds one from
     /// before has that time to find out.
     fn begin_epoch(&mut self, at: Timestamp, epoch: u64, settles: bool) {
         self.last_epoch = self.last_epoch.max(epoch);
-        let entry = Entry { value: Value::Epoch(epoch), lease: None };
+        let entry = Entry { value: Value::Epoch(epoch, self.server.life), lease: None };
         let mut writes = vec![(Path::Epoch, Some(entry))];
         if settles {
             self.server.revoke_former(at);
@@ -281,7 +288,7 @@ impl StoreModel {
 
     /// The operator ends that nobody knows the store's epoch, as whoever knew it is gone (R18).
     pub fn bump_epoch(&mut self, now: Timestamp) {
-        if self.server.epoch().is_none() && self.server.life > 0 {
+        if !self.server.is_epoch_sure() && self.server.life > 0 {
             self.begin_epoch(now, self.last_epoch + 1, true);
         }
     }

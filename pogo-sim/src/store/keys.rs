@@ -32,7 +32,8 @@ pub(super) enum Path {
 /// What stands at a path, each kind under its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
-    Epoch(u64),
+    /// With the server's life in which it began: in another one, data was lost since.
+    Epoch(u64, u64),
     Settling,
     Seen(Incarnation),
     Member(MemberInfo),
@@ -62,7 +63,7 @@ impl Commit {
         let values = self.changes.iter().filter_map(|change| change.after.as_ref());
         values
             .filter_map(|entry| match entry.value {
-                Value::Epoch(epoch) => Some(epoch),
+                Value::Epoch(epoch, _) => Some(epoch),
                 _ => None,
             })
             .max()

@@ -13,7 +13,9 @@
 //! * `Synced` waits until the feed has told every write of one's own that was acknowledged;
 //! * whatever may have lost writes (another cluster id, a lower revision) ends the session: claims
 //!   may be among them, and the records that it owned in the store may be old ones. The first to
-//!   rejoin raises the epoch and takes away what sessions of the store's former life left there.
+//!   rejoin raises the epoch and takes away what sessions of the store's former life left there;
+//! * the epoch names the store's id under which it was written. Under another one data was lost, and
+//!   who joins for the first time is granted no claim before somebody who knows has rejoined.
 //!
 //! Nothing is polled: an idle cluster costs one step for each member and renewal.
 

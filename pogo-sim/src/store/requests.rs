@@ -116,7 +116,7 @@ impl Server {
         id: &MemberId,
         keys: &[Key],
     ) -> Answer {
-        if self.epoch().is_none() {
+        if !self.is_epoch_sure() {
             return Answer::Failed(unavailable("the store's epoch is unknown"));
         }
         if self.get(&Path::Settling).is_some() {

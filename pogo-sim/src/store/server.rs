@@ -124,9 +124,16 @@ impl Server {
 
     pub(super) fn epoch(&self) -> Option<u64> {
         match self.keys.get(&Path::Epoch).map(|entry| &entry.value) {
-            Some(Value::Epoch(epoch)) => Some(*epoch),
+            Some(Value::Epoch(epoch, _)) => Some(*epoch),
             _ => None,
         }
+    }
+
+    /// Whether the epoch began after the last loss of data. Tokens of one that did not could be
+    /// lower than tokens that were granted and lost (R18).
+    pub(super) fn is_epoch_sure(&self) -> bool {
+        let entry = self.keys.get(&Path::Epoch).map(|entry| &entry.value);
+        matches!(entry, Some(Value::Epoch(_, life)) if *life == self.life)
     }
 
     pub(super) fn members(&self) -> BTreeSet<MemberName> {

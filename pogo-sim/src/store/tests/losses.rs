@@ -63,6 +63,21 @@ fn wiped_store_of_which_nobody_knows_an_epoch_grants_no_claim_until_an_operator_
 }
 
 #[test]
+fn newcomer_to_an_old_backup_is_granted_no_claim_before_somebody_knows_the_epoch() {
+    let mut bed = Bed::new();
+    let a = bed.join("a", 1);
+    bed.store.back_up();
+    let before = bed.token(a, "c");
+    assert!(bed.store.restore(bed.now));
+    let b = bed.join("b", 2);
+    bed.run(6_000);
+    assert!(matches!(bed.acquire(b, "c"), Err(MembershipError::Unavailable { .. })));
+    rejoin(&mut bed, a, "a", 1);
+    bed.run(6_000);
+    assert!(bed.token(b, "c") > before);
+}
+
+#[test]
 fn old_backup_ends_every_stay_and_leaves_nothing_of_former_ones() {
     let mut bed = Bed::new();
     let (a, b) = (bed.join("a", 1), bed.join("b", 2));
