@@ -100,10 +100,15 @@ impl Oracle {
         }
     }
 
-    /// Notes that the cluster is divided from now on.
+    /// Notes that the cluster is divided from now on. A division into other sides goes on where
+    /// members had no time in between to tell each other what they knew.
     pub fn cut(&mut self, now: Timestamp) {
-        self.healed(now);
-        self.divisions.push((now, Timestamp::MAX));
+        match self.divisions.last_mut() {
+            Some((_, end)) if *end == Timestamp::MAX || *end + self.spread >= now => {
+                *end = Timestamp::MAX;
+            }
+            _ => self.divisions.push((now, Timestamp::MAX)),
+        }
     }
 
     /// Notes that the division, if there is one, has ended.
@@ -118,9 +123,19 @@ impl Oracle {
         self.divisions.last().is_some_and(|(_, end)| *end == Timestamp::MAX)
     }
 
-    /// The spec that a restart of the child would write anew: the last one that was asked for.
+    /// The spec that a restart of the child would write anew, as far as clients know: the last one
+    /// that was asked for and not refused.
     pub fn restarted(&self, child: &ChildId) -> Option<ChildPlan> {
-        self.changes(child).iter().rev().find_map(|change| change.wanted)
+        let changes = self.changes(child).iter().rev();
+        changes.filter(|change| change.outcome != Outcome::Refused).find_map(|change| change.wanted)
+    }
+
+    /// Notes what an accepted restart has written: the spec that its member knew, which may be
+    /// another than the last one that clients asked for.
+    pub fn rewrote(&mut self, child: &ChildId, index: ChangeIndex, plan: ChildPlan) {
+        if let Some(change) = self.changes.get_mut(child).and_then(|all| all.get_mut(index)) {
+            change.wanted = Some(plan);
+        }
     }
 
     /// The children that were ever asked for.
@@ -261,6 +276,37 @@ mod tests {
         assert_eq!(oracle.expected(&child()), Expected::Open);
         change(&mut oracle, A, None, 7, 8);
         assert_eq!(oracle.expected(&child()), Expected::Absent);
+    }
+
+    #[test]
+    fn sides_that_change_without_a_whole_moment_are_in_no_order() {
+        let mut oracle = Oracle::new(Duration::from_secs(1), Duration::ZERO);
+        oracle.cut(at(1));
+        change(&mut oracle, A, Some(ChildPlan::default()), 2, 3);
+        oracle.cut(at(4));
+        oracle.healed(at(5));
+        oracle.cut(at(6));
+        change(&mut oracle, B, None, 8, 9);
+        assert_eq!(oracle.expected(&child()), Expected::Open);
+        oracle.healed(at(10));
+        oracle.cut(at(12));
+        change(&mut oracle, A, None, 13, 14);
+        assert_eq!(oracle.expected(&child()), Expected::Absent);
+    }
+
+    #[test]
+    fn restart_counts_as_what_it_wrote() {
+        let mut oracle = Oracle::default();
+        let once =
+            ChildPlan { restart: pogo_core::spec::Restart::Temporary, ..ChildPlan::default() };
+        change(&mut oracle, A, Some(once), 1, 2);
+        let refused = oracle.asked(at(3), &child(), A, Some(ChildPlan::default()));
+        oracle.answered(&child(), refused, Outcome::Refused);
+        assert_eq!(oracle.restarted(&child()), Some(once));
+        change(&mut oracle, A, Some(ChildPlan::default()), 4, 5);
+        assert_eq!(oracle.expected(&child()), Expected::Present(ChildPlan::default()));
+        oracle.rewrote(&child(), 2, once);
+        assert_eq!(oracle.expected(&child()), Expected::Open);
     }
 
     #[test]

@@ -98,6 +98,12 @@ impl<'a> Inspect<'a> {
         Some((desired.stamp, desired.spec().is_some()))
     }
 
+    /// The spec of a child as it is known, where that is not a tombstone.
+    pub fn spec(&self, id: &ChildId) -> Option<&'a ChildSpec> {
+        let desired = self.0.children.get(id)?.desired.as_ref()?;
+        desired.value.as_ref().map(|(spec, _)| spec.as_ref())
+    }
+
     /// This member's view (R6).
     pub fn view(&self) -> View {
         let view = self.0.members.view(self.0.session.cordoned);

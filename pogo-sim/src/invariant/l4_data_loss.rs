@@ -1,5 +1,6 @@
 //! L4: where the backend lost its data, the specs that a live member holds come back: that member
-//! writes them back (R15), unless it ends before.
+//! writes them back (R15), unless it ends before. One that never comes back to the backend, as it may
+//! be outside of the core for ever, writes nothing back.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +46,11 @@ impl Law for DataLoss {
     }
 
     fn at_rest(&mut self, _: Timestamp, rest: &Rest<'_>) -> Result<(), Violation> {
-        for ((child, holder), stamp) in &self.held {
+        let is_back = |holder: &BootId| {
+            let hosts = rest.nodes.keys().filter_map(|host| rest.picture.hosts.get(host));
+            hosts.into_iter().any(|host| host.boot == *holder)
+        };
+        for ((child, holder), stamp) in self.held.iter().filter(|((_, by), _)| is_back(by)) {
             for (host, node) in &rest.nodes {
                 let record = node.known.get(child).and_then(|known| known.record);
                 if record.map(|(known, _)| known) < Some(*stamp) {

@@ -221,8 +221,9 @@ impl World {
         }
         let mut verdicts = verdicts(reply, call.changes.len());
         if matches!(reply, Reply::Terminated(Ok(Terminated::NotFound))) {
-            let overtaken =
-                |(child, index): &(ChildId, ChangeIndex)| self.oracle.is_overtaken(child, *index);
+            let overtaken = |(child, index): &(ChildId, ChangeIndex)| {
+                self.oracle.is_overtaken(child, *index) || self.is_to_be_restored(child)
+            };
             if self.may_not_know() || call.changes.iter().any(overtaken) {
                 verdicts.fill(Verdict::Refused);
             }
@@ -234,6 +235,11 @@ impl World {
                     let stamp = self.record_at(host, &child).map(|(stamp, _)| stamp);
                     let outcome = Outcome::Accepted { at: self.now, stamp };
                     self.oracle.answered(&child, change, outcome);
+                    if let (Want::Restart(_), Some(plan)) =
+                        (&call.ask.want, self.plan_at(host, &child))
+                    {
+                        self.oracle.rewrote(&child, change, plan);
+                    }
                     if let Some(stamp) = stamp {
                         self.judge_acceptance(host, &child, stamp);
                     }

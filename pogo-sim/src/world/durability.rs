@@ -47,6 +47,16 @@ impl World {
         self.options.backend == BackendKind::Gossip && self.picture.divided
     }
 
+    /// Whether a member may truly say that there is no such child though there is one: the store has
+    /// lost it, and a member that has not come back to the store since will put it back (R15).
+    pub(super) fn is_to_be_restored(&self, child: &ChildId) -> bool {
+        self.options.backend == BackendKind::Store
+            && self.hosts.keys().any(|host| {
+                let record = self.record_at(host, child);
+                record.is_some_and(|(stamp, live)| live && !self.backend.keeps(child, stamp))
+            })
+    }
+
     /// A process has ended, or the backend has lost data: what they alone had may be lost.
     pub(super) fn lose_changes(&mut self) {
         if self.options.backend == BackendKind::Hub {

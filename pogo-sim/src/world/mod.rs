@@ -50,7 +50,7 @@ use crate::{
     invariant::{Laws, TraceHash, Violation},
     oracle::Oracle,
     picture::Picture,
-    plan::{Options, Plan},
+    plan::{ChildPlan, Options, Plan},
     store::Strength,
 };
 
@@ -337,6 +337,12 @@ impl World {
     fn record_at(&self, host: &MemberName, child: &ChildId) -> Option<(Stamp, bool)> {
         let (_, up) = self.process(host)?;
         up.node.inspect().record(child)
+    }
+
+    /// The child as a member knows it.
+    fn plan_at(&self, host: &MemberName, child: &ChildId) -> Option<ChildPlan> {
+        let (_, up) = self.process(host)?;
+        up.node.inspect().spec(child).map(ChildPlan::of_spec)
     }
 }
 

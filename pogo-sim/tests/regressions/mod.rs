@@ -78,3 +78,15 @@ fn temporary_child_begins_where_its_one_start_was_taken() {
 fn change_is_not_accepted_alone_where_somebody_returned_over_gossip() {
     holds("gossip-change-asks-who-returned.plan");
 }
+
+/// The release of a claim was answered after the claim was granted anew (S12).
+#[test]
+fn claim_is_asked_for_only_after_its_release() {
+    holds("claim-is-asked-for-after-its-release.plan");
+}
+
+/// A wiped store has no record of a child that a member which is away will put back (R15, S5).
+#[test]
+fn nothing_found_in_a_wiped_store_ends_no_child() {
+    holds("not-found-in-a-wiped-store.plan");
+}
