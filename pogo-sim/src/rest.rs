@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pogo_core::{
     id::{BootId, ChildId, MemberName},
-    node::Status,
+    node::{PendingReason, Status},
     record::{Stage, Stamp},
 };
 
@@ -92,6 +92,18 @@ impl Rest<'_> {
             let known = node.known.get(child);
             known.is_some_and(|known| known.owner.is_none()) && node.members == node.cordoned
         })
+    }
+
+    /// Whether its owner says that the child waits for more members than there are: a quorum child runs
+    /// nowhere with fewer than its quorum (R17), and none does before the least number was seen (R12).
+    pub fn is_short_of_members(&self, child: &ChildId) -> bool {
+        let asks_for = |node: &NodeView| match &node.children.get(child)?.status {
+            Status::Pending { why: PendingReason::NoQuorum { size } } => Some(size.get()),
+            Status::Pending { why: PendingReason::WaitingForMembers { want, .. } } => Some(*want),
+            _ => None,
+        };
+        let there = self.nodes.len();
+        self.nodes.values().filter_map(asks_for).any(|asked| asked as usize > there)
     }
 
     /// Whether the child can be expected to run and stay running.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    local::Local,
+    local::{Former, Local},
     pools::PoolId,
     strikes::Strikes,
     wire::{Report, ReportPhase, SpecRecord},
@@ -31,6 +31,8 @@ pub(super) struct Child {
     pub(super) reports: Vec<Seen>,
     /// This member's instance, or what is left of it.
     pub(super) local: Option<Local>,
+    /// Failures of a dropped instance of this member, which its next one is charged with.
+    pub(super) former: Option<Box<Former>>,
     /// Where the members that may own it are listed; none while it is not wanted.
     pub(super) pool: Option<PoolId>,
     /// The member that placement names.
@@ -143,6 +145,7 @@ impl Child {
             desired: None,
             reports: Vec::new(),
             local: None,
+            former: None,
             pool: None,
             owner: None,
             state: None,

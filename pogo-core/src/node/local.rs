@@ -202,6 +202,51 @@ impl Failures {
     }
 }
 
+/// What still counts against a child of which nothing else is left here (R11).
+#[derive(Debug, Clone)]
+pub(super) struct Former {
+    version: Version,
+    failures: Failures,
+    /// The delay or the quarantine that it was in.
+    waits: Option<Phase>,
+}
+
+impl Former {
+    /// What is kept of an instance that is dropped, if anything counts against it.
+    pub(super) fn of(local: Local) -> Option<Box<Self>> {
+        let Local { version, failures, phase, .. } = local;
+        let waits = Some(phase).filter(|it| it.retries_at().is_some());
+        (!failures.is_clear()).then(|| Box::new(Self { version, failures, waits }))
+    }
+
+    /// Makes it bear on the next instance; answers what that one has to wait for first.
+    pub(super) fn bear_on(self, local: &mut Local, now: Timestamp) -> Option<Phase> {
+        if self.version != local.version {
+            return None;
+        }
+        local.failures = self.failures;
+        self.waits.filter(|it| it.retries_at() > Some(now))
+    }
+}
+
+impl Phase {
+    /// When the next attempt is due, in back-off and quarantine.
+    const fn retries_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Backoff { until } | Self::Quarantined { until } => Some(*until),
+            Self::Preparing(_)
+            | Self::Starting { .. }
+            | Self::Running { .. }
+            | Self::Stopping { .. }
+            | Self::Exporting { .. }
+            | Self::Unclaiming { .. }
+            | Self::Released { .. }
+            | Self::Done { .. }
+            | Self::Stuck { .. } => None,
+        }
+    }
+}
+
 impl Local {
     pub(super) fn new(version: Version, spec: Arc<ChildSpec>, policy: &RestartPolicy) -> Self {
         Self {

@@ -25,13 +25,18 @@ const STRIKES: usize = 3;
 impl Node {
     /// Begins an instance: asks for everything that its run needs.
     pub(super) fn prepare(&mut self, id: &ChildId) {
+        let former = self.children.get_mut(id).and_then(|child| child.former.take());
         let Some(child) = self.children.get(id) else { return };
         let Some((spec, version)) = child.wanted() else { return };
-        let released = released_to(child, self.boot);
+        let released = released_to(child, self.boot).filter(|report| report.version == version);
         let mut local = Local::new(version, Arc::clone(spec), &self.config.restart);
         local.returns = self.tenure.returns();
-        if let Some(report) = released.filter(|report| report.version == version) {
+        let mut waits = former.and_then(|former| former.bear_on(&mut local, self.now.mono));
+        let mut excessive = false;
+        if let Some(report) = released {
             local.failures.inherit(report, self.now.mono);
+            excessive = local.failures.is_excessive(&self.config.restart);
+            waits = None;
         }
         let lineage = handed_over(child);
         let needs = Needs {
@@ -45,13 +50,15 @@ impl Node {
         if struck_out {
             local.failures.last = format!("{STRIKES} members died while it started");
         }
-        let until = self.now.mono + self.config.restart.quarantine_retry;
-        let quarantined = struck_out || local.failures.is_excessive(&self.config.restart);
-        local.phase =
-            if quarantined { Phase::Quarantined { until } } else { Phase::Preparing(needs) };
+        if struck_out || excessive {
+            let until = self.now.mono + self.config.restart.quarantine_retry;
+            waits = Some(Phase::Quarantined { until });
+        }
+        let begins = waits.is_none();
+        local.phase = waits.unwrap_or(Phase::Preparing(needs));
         let wall = self.now.wall;
         if let Some(child) = self.children.edit(id) {
-            child.note(wall, if quarantined { "quarantined" } else { "preparing" });
+            child.note(wall, if begins { "preparing" } else { "held back: it failed before" });
             child.not_before = None;
             child.claim_held_by = None;
             child.local = Some(local);
@@ -61,7 +68,7 @@ impl Node {
         if needs.strikes {
             self.put_strikes(id);
         }
-        if !quarantined {
+        if begins {
             self.ask_for_needs(id, needs);
         }
     }
@@ -80,7 +87,7 @@ impl Node {
     pub(super) fn prepare_again(&mut self, id: &ChildId) {
         let Some(child) = self.children.get(id) else { return };
         let Some(local) = &child.local else { return };
-        let lineage = child.state.filter(|_| !local.was_ready && local.inherited.is_none());
+        let lineage = handed_over(child).filter(|_| !local.was_ready && local.inherited.is_none());
         let needs = Needs {
             spent: false,
             // An attempt may kill its member too. During an outage nobody can be told, and the

@@ -6,7 +6,7 @@ use super::{
     Event, Node, Output,
     child::Child,
     inspect::PendingReason,
-    local::{Phase, StopCause},
+    local::{Former, Phase, StopCause},
     plan::{DropWhy, Step, plan},
     timers::Timer,
 };
@@ -198,7 +198,9 @@ impl Node {
         let wall = self.now.wall;
         if let Some(child) = self.children.edit(id) {
             child.note(wall, note);
-            child.local = None;
+            if let Some(local) = child.local.take() {
+                child.former = Former::of(local);
+            }
         }
         self.children.index_local(id);
         self.publisher.report_changed(id);

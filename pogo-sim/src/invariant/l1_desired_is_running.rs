@@ -3,7 +3,8 @@
 //!
 //! A child that fails by its own doing is only held to at most one instance; a temporary one is
 //! not moved and may run on any member; a cordoned member keeps what it has, and where all are
-//! cordoned nobody starts anything.
+//! cordoned nobody starts anything. So it is with a quorum child where there are fewer members than
+//! its quorum needs.
 
 use pogo_core::{id::ChildId, node::Status, spec::Restart, time::Timestamp};
 
@@ -37,6 +38,9 @@ impl DesiredIsRunning {
     /// Nobody runs it, which is right where nobody may; else says where it should be and what is said of it.
     fn judge_missing(&self, child: &ChildId, rest: &Rest<'_>) -> Result<(), Violation> {
         if rest.nobody_may_run(child) {
+            return Ok(());
+        }
+        if rest.is_short_of_members(child) {
             return Ok(());
         }
         if rest.is_spent(child) {
@@ -125,7 +129,10 @@ impl Law for DesiredIsRunning {
 
 #[cfg(test)]
 mod tests {
-    use pogo_core::record::{Stage, Stamp};
+    use pogo_core::{
+        node::PendingReason,
+        record::{Stage, Stamp},
+    };
 
     use super::{super::handmade::*, *};
     use crate::plan::{ChildPlan, Then};
@@ -158,6 +165,19 @@ mod tests {
         assert!(world.rests().is_err());
         world.nodes.values_mut().for_each(|node| node.cordoned = node.members.clone());
         world.rests().unwrap();
+    }
+
+    #[test]
+    fn quorum_child_need_not_run_where_there_are_too_few_members() {
+        let mut world = world();
+        for (size, is_short) in [(2, false), (3, true)] {
+            let size = std::num::NonZeroU32::new(size).unwrap();
+            for node in world.nodes.values_mut() {
+                let why = PendingReason::NoQuorum { size };
+                node.children.get_mut(&child()).unwrap().status = Status::Pending { why };
+            }
+            assert_eq!(world.rests().is_ok(), is_short);
+        }
     }
 
     #[test]

@@ -35,7 +35,8 @@ impl Law for Service {
     fn at_rest(&mut self, _: Timestamp, rest: &Rest<'_>) -> Result<(), Violation> {
         for (child, wanted) in &self.asked {
             let running = rest.picture.of(child).iter().filter(|one| one.is_running()).count();
-            let excused = running == 0 && rest.nobody_may_run(child);
+            let nobody_may = rest.nobody_may_run(child) || rest.is_short_of_members(child);
+            let excused = running == 0 && nobody_may;
             if running != usize::from(*wanted) && !excused {
                 let what = format_args!("{running} run, {} asked for", usize::from(*wanted));
                 return self.broken(Some(child), what);

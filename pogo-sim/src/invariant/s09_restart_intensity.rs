@@ -162,7 +162,13 @@ impl Law for RestartIntensity {
     }
 
     fn at_rest(&mut self, now: Timestamp, rest: &Rest<'_>) -> Result<(), Violation> {
-        for ((_, child), chain) in &self.chains {
+        for ((boot, child), chain) in &self.chains {
+            // Who took it over from a process that did not release it counts afresh, and so does
+            // the next process of the same member (R11).
+            let had_it_last = rest.picture.last.get(child).is_some_and(|last| last.boot == *boot);
+            if !had_it_last || rest.picture.hosts.values().all(|host| host.boot != *boot) {
+                continue;
+            }
             let fails = chain.ends.iter().filter(|at| now.since(**at) < self.policy.window).count();
             if fails <= self.policy.intensity as usize || !rest.picture.of(child).is_empty() {
                 continue;
@@ -258,6 +264,20 @@ mod tests {
             node.children.get_mut(&child()).unwrap().status =
                 Status::Quarantined { last: String::new() };
         }
+        world.rests().unwrap();
+    }
+
+    #[test]
+    fn failures_of_a_process_that_is_no_more_say_nothing_of_the_next() {
+        let mut world = world();
+        world.starts("a", 1).unwrap();
+        for run in 1..=5 {
+            again(&mut world, run, 6).unwrap();
+        }
+        world.exits("a", 6).unwrap();
+        world.all_know(Some((stamp(5), true)), "a");
+        assert!(world.rests().is_err());
+        world.crashes("a");
         world.rests().unwrap();
     }
 }

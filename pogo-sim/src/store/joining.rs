@@ -34,6 +34,8 @@ pub(super) struct Joiner {
     watched: Option<(SessionId, u64)>,
     /// Whether it waits for that lease to expire.
     is_heir: bool,
+    /// Its process does not run for a while: nobody renews the lease that it is given.
+    is_paused: bool,
 }
 
 impl StoreModel {
@@ -53,9 +55,16 @@ impl StoreModel {
         let mut line = Line::new(name.clone(), boot, memory.joins);
         let there = line.way(&pace);
         let (wall, sent) = (now.wall, now.mono);
-        let joiner = Joiner { line, choice, metadata, wall, sent, watched: None, is_heir: false };
+        let (watched, is_heir, is_paused) = (None, false, false);
+        let joiner = Joiner { line, choice, metadata, wall, sent, watched, is_heir, is_paused };
         self.joiners.insert(session, joiner);
         self.add(sent + there, Step::Join(session));
+    }
+
+    pub(super) fn pause_joiner(&mut self, session: SessionId, paused: bool) {
+        if let Some(joiner) = self.joiners.get_mut(&session) {
+            joiner.is_paused = paused;
+        }
     }
 
     /// A join reaches the server.
@@ -294,11 +303,10 @@ impl StoreModel {
     }
 
     /// The server's answer to a join reaches the client.
-    pub(super) fn joined(&mut self, at: Timestamp, client: Client, events: Vec<Event>) {
+    pub(super) fn joined(&mut self, at: Timestamp, mut client: Client, events: Vec<Event>) {
         let session = client.session;
-        if !self.joiners.contains_key(&session) {
-            return;
-        }
+        let Some(joiner) = self.joiners.get(&session) else { return };
+        client.is_paused = joiner.is_paused;
         if !self.faults.is_reachable(&client.id.name) || client.life != self.server.life {
             self.refuse_later(at, session, ambiguous("no answer came in time"));
             return;

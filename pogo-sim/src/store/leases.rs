@@ -160,6 +160,7 @@ impl StoreModel {
 
     /// A process stops running for a while, or goes on.
     pub fn set_paused(&mut self, now: Timestamp, session: SessionId, paused: bool) {
+        self.pause_joiner(session, paused);
         let Some(client) = self.clients.get_mut(&session) else { return };
         if client.is_paused == paused {
             return;

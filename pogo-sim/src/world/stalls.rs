@@ -85,9 +85,8 @@ impl World {
         let until = now + lasts;
         let was_paused = up.stall.is_paused();
         up.stall.until = up.stall.until.max(Some(until));
-        let session = up.session;
         if !was_paused {
-            self.backend.pause(clock, &process, session);
+            self.backend.pause(clock, &process);
             self.see(Fact::Paused { host: name.clone() });
         }
         self.agenda.add(until, Happening::Resume(process));
@@ -106,10 +105,10 @@ impl World {
         let (now, clock) = (self.now, self.true_clock());
         let Some(up) = self.current(process).filter(|up| up.stall.is_paused()) else { return };
         up.stall.until = None;
-        let (held, session) = (std::mem::take(&mut up.stall.held), up.session);
+        let held = std::mem::take(&mut up.stall.held);
         self.see(Fact::Resumed { host: process.host.clone() });
         self.fence(process);
-        self.backend.resume(clock, process, session);
+        self.backend.resume(clock, process);
         for happening in held {
             self.agenda.add(now, happening);
         }

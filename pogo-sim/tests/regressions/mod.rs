@@ -90,3 +90,16 @@ fn claim_is_asked_for_only_after_its_release() {
 fn nothing_found_in_a_wiped_store_ends_no_child() {
     holds("not-found-in-a-wiped-store.plan");
 }
+
+/// With as many members as the quorum needs, nobody but the new process of the dead member started
+/// the child, and nobody had written the strike (R11).
+#[test]
+fn poison_child_is_quarantined_where_every_member_is_needed_for_the_quorum() {
+    holds("poison-in-a-quorum.plan");
+}
+
+/// A member that gave its failing child up for an instance that ended meanwhile counted anew (R11).
+#[test]
+fn failures_outlast_a_drop() {
+    holds("failures-outlast-a-drop.plan");
+}

@@ -375,3 +375,38 @@ fn run_that_ends_long_after_its_lease_leaves_no_token_to_the_next_one() {
     solo.advance(WINDOW);
     assert_eq!(solo.started[1].token, Some(FencingToken::new(9)));
 }
+
+fn failing_child_stays_in_quarantine_when_its_member_comes_back_into_its_quorum() {
+    let child = Solo::child_of_then_a("a");
+    let mut solo = Solo::five(&child);
+    let others = ["b", "c", "d", "e"];
+    for attempt in 1..=6 {
+        solo.hear_for(WINDOW * 2, &others);
+        assert_eq!(solo.started.len(), attempt);
+        solo.exit(&child, ExitReason::Failed("no".to_owned()));
+    }
+    assert!(matches!(solo.status(&child), Some(Status::Quarantined { .. })));
+    let restarts = |solo: &Solo| {
+        solo.node.children.get(&id(&child)).unwrap().local.as_ref().map(|it| it.failures.restarts)
+    };
+    assert_eq!(restarts(&solo), Some(6));
+    // Out of the quorum and in again: others may have taken it meanwhile.
+    solo.now.mono = solo.now.mono + WINDOW * 2;
+    solo.hear_for(WINDOW * 10, &others);
+    assert_eq!(solo.started.len(), 6);
+    assert!(matches!(solo.status(&child), Some(Status::Quarantined { .. })));
+    assert_eq!(restarts(&solo), Some(6));
+}
+
+#[test]
+fn death_of_a_member_that_started_a_quorum_child_is_recorded_at_once() {
+    let child = Solo::child_of("b");
+    let mut solo = solo(false);
+    solo.join("b");
+    solo.start(quorum(&child, 2)).unwrap();
+    solo.report("b", &child, ReportPhase::Starting);
+    solo.puts.clear();
+    solo.down("b", DownReason::Failed);
+    let strikes = crate::node::wire::strikes_key(&id(&child));
+    assert!(solo.puts.iter().any(|put| put.key == strikes), "its new process starts it");
+}

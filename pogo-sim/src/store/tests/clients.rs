@@ -334,3 +334,26 @@ fn process_that_pauses_past_its_lease_finds_out_when_it_goes_on() {
     bed.run(0);
     assert_eq!(bed.events(a), [Event::Evicted]);
 }
+
+#[test]
+fn lease_that_a_paused_process_is_given_ends_and_is_renewed_once_it_goes_on() {
+    for millis in [6_000, 500] {
+        let mut bed = Bed::new();
+        let b = bed.join("b", 2);
+        bed.run(500);
+        let a = bed.ask_to_join(NameChoice::Exactly(name("a")), 1);
+        bed.store.set_paused(bed.now, a, true);
+        bed.run(millis);
+        let is_gone = millis > 1_000;
+        let events = bed.events(b);
+        assert!(
+            events
+                .iter()
+                .any(|event| matches!(event, Event::MemberUp(info) if info.id.name == name("a")))
+        );
+        assert_eq!(matches!(events.last(), Some(Event::MemberDown(..))), is_gone);
+        bed.store.set_paused(bed.now, a, false);
+        bed.run(6_000);
+        assert_eq!(bed.events(a).last() == Some(&Event::Evicted), is_gone);
+    }
+}

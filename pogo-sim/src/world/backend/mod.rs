@@ -241,20 +241,20 @@ impl Backend {
     }
 
     /// A process stands still, and its part of the backend with it.
-    pub(super) fn pause(&mut self, now: Now, process: &Process, session: Option<Session>) {
+    pub(super) fn pause(&mut self, now: Now, process: &Process) {
         match self {
             Self::Hub(hub) => hub.hold(now, &process.host, true),
             Self::Gossip(net) => net.pause(now.mono, process),
-            Self::Store(store) => store.pause(now.mono, session, true),
+            Self::Store(store) => store.pause(now.mono, process, true),
         }
     }
 
     /// A process goes on.
-    pub(super) fn resume(&mut self, now: Now, process: &Process, session: Option<Session>) {
+    pub(super) fn resume(&mut self, now: Now, process: &Process) {
         match self {
             Self::Hub(hub) => hub.hold(now, &process.host, false),
             Self::Gossip(net) => net.resume(now.mono, process),
-            Self::Store(store) => store.pause(now.mono, session, false),
+            Self::Store(store) => store.pause(now.mono, process, false),
         }
     }
 

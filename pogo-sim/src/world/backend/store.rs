@@ -79,9 +79,11 @@ impl StoreBackend {
     }
 
     /// A process stands still, or goes on.
-    pub(super) fn pause(&mut self, now: Timestamp, session: Option<Session>, paused: bool) {
-        if let Some(session) = session {
-            self.model.set_paused(now, SessionId(session.0), paused);
+    pub(super) fn pause(&mut self, now: Timestamp, process: &Process, paused: bool) {
+        // Those that it is not told of yet, too.
+        let mine = self.processes.iter().filter(|(_, owner)| *owner == process);
+        for session in mine.map(|(session, _)| *session) {
+            self.model.set_paused(now, session, paused);
         }
     }
 
