@@ -2,6 +2,10 @@
 //! an older one after a newer one, and never one that an instance has already made its own by
 //! becoming ready before it was told to stop (R9).
 //!
+//! An instance that was terminated, or that ended because it was no longer its member's to run, hands
+//! nothing over, whatever it says at its end: another may run elsewhere by then. What it was given
+//! stays good for the next attempt where it was never ready; what it said is given to nobody.
+//!
 //! Where members cannot reach each other, or one has crashed with what it had, none of this can be
 //! promised: only what was handed over since the last such trouble is held against them.
 
@@ -92,13 +96,14 @@ impl HandedOver {
         let lineage = self.lineages.entry(child.clone()).or_default();
         lineage.given.retain(|(one, _)| one.boot != ended.boot || one.run != ended.run);
         lineage.owed = None;
-        let Some(number) = state else { return };
+        let told = ended.stopping.unwrap_or_default();
+        let kept_back = matches!(told, "ownership lost" | "terminated");
+        let Some(number) = state.filter(|_| !kept_back) else { return };
         lineage.states.push(State { number, at: now, used: None });
         // Who ends it may know of that, or not yet.
         if lineage.terminated.is_some_and(|at| now <= at + self.known_after) {
             return;
         }
-        let told = ended.stopping.unwrap_or_default();
         if matches!(told, "moving" | "replaced" | "supervisor stopped" | "draining" | "restarted") {
             lineage.owed = Some((number, now));
         }
@@ -216,6 +221,28 @@ mod tests {
         begins(&mut world, "b", 1, Some(7)).unwrap();
         hands_over(&mut world, "b", 1, 8);
         assert!(begins(&mut world, "a", 2, Some(7)).is_err());
+    }
+
+    #[test]
+    fn instance_that_lost_its_ground_hands_nothing_over() {
+        let ended = |world: &mut World<HandedOver>| {
+            hands_over(world, "a", 1, 7);
+            begins(world, "b", 1, Some(7)).unwrap();
+            let run = pogo_core::id::RunId::new(1);
+            let told =
+                Fact::StopAsked { host: name("b"), child: child(), run, reason: "ownership lost" };
+            world.see(&told).unwrap();
+            let how = "ended normally".to_owned();
+            let exited =
+                Fact::Exited { host: name("b"), child: child(), run, how, exported: Some(8) };
+            world.see(&exited).unwrap();
+        };
+        let mut world = world();
+        ended(&mut world);
+        begins(&mut world, "a", 2, Some(7)).unwrap();
+        let mut world = self::world();
+        ended(&mut world);
+        assert!(begins(&mut world, "a", 2, Some(8)).is_err(), "it was handed over by nobody");
     }
 
     #[test]
