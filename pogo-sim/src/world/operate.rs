@@ -166,9 +166,9 @@ impl World {
         }
         self.backend.heal(self.true_clock());
         self.oracle.healed(self.now);
-        if !self.backend.store().is_some_and(|store| store.is_divided()) {
-            self.see(Fact::Healed);
-        }
+        let is_divided = self.backend.store().is_some_and(|store| store.is_divided());
+        // Where something else still keeps a member from the store, only the groups are no more.
+        self.see(if is_divided { Fact::Cut(Vec::new()) } else { Fact::Healed });
     }
 
     pub(super) fn delay(&mut self, delay: Duration) {
