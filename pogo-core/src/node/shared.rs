@@ -10,7 +10,7 @@ use super::{
     strikes::Strikes,
     wire::{
         Garbage, MemberRecord, SharedKey, SpecRecord, StateRecord, StrikesRecord, from_json,
-        from_packed, member_key, spec_key, to_json,
+        from_packed, member_key, spec_key, state_key, to_json,
     },
 };
 use crate::{
@@ -89,7 +89,7 @@ impl Node {
         }
         let state = self.children.get_mut(id).and_then(|child| child.state.take());
         if state.is_some() && was_owner {
-            self.put_fact(super::wire::state_key(id), None);
+            self.put_fact(state_key(id), None);
         }
     }
 
@@ -109,7 +109,14 @@ impl Node {
         let value: Option<StateRecord> =
             record.value.as_ref().map(|bytes| from_packed(bytes)).transpose()?;
         let child = self.children.entry(id);
-        if child.state_stamp >= Some(record.stamp) {
+        if let Some(known) = child.state_stamp.filter(|known| *known >= record.stamp) {
+            let tombstone = Version::of(known.version.hlc, known.version.author, None);
+            if known > record.stamp && known.version == tombstone {
+                // A store that was put back to an older copy shows state that has been used (R9).
+                let record = Record { stamp: known, value: None };
+                let put = Put { key: state_key(id), record, expect: Expect::Newer };
+                self.outbox.put(put, Purpose::Fact);
+            }
             return Ok(());
         }
         child.state_stamp = Some(record.stamp);
