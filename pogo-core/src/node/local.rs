@@ -29,7 +29,7 @@ pub(super) struct Local {
     pub(super) attempt: u32,
     pub(super) endpoint: Option<String>,
     /// State for every attempt until the first `ready` (R9).
-    pub(super) inherited: Option<Bytes>,
+    pub(super) inherited: Option<(Lineage, Bytes)>,
     pub(super) was_ready: bool,
     pub(super) failures: Failures,
     /// How often this member had come into a quorum when it took the child (R17).

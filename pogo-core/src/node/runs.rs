@@ -87,7 +87,9 @@ impl Node {
     pub(super) fn prepare_again(&mut self, id: &ChildId) {
         let Some(child) = self.children.get(id) else { return };
         let Some(local) = &child.local else { return };
-        let lineage = handed_over(child).filter(|_| !local.was_ready && local.inherited.is_none());
+        // One that was handed over since the last attempt is newer than what that was given.
+        let has = local.inherited.as_ref().map(|(lineage, _)| *lineage);
+        let lineage = handed_over(child).filter(|newest| !local.was_ready && Some(*newest) > has);
         let needs = Needs {
             spent: false,
             // An attempt may kill its member too. During an outage nobody can be told, and the
@@ -164,7 +166,7 @@ impl Node {
             && let Phase::Preparing(needs) = &mut local.phase
         {
             needs.state = false;
-            local.inherited = state.map(|it| it.state);
+            local.inherited = state.map(|it| (it.lineage, it.state));
         }
     }
 
@@ -255,7 +257,7 @@ impl Node {
             run,
             spec: Arc::clone(&local.spec),
             attempt,
-            inherited: local.inherited.clone(),
+            inherited: local.inherited.as_ref().map(|(_, state)| state.clone()),
             token,
         };
         let spec = Arc::clone(&start.spec);
