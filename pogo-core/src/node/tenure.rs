@@ -169,11 +169,18 @@ impl Node {
         bond(self.exclusivity_of(spec), spec.shutdown, self.tenure.ttl)
     }
 
-    /// How long a run that has lost its tenure may take to stop.
+    /// How long a run that has lost its tenure may take to stop. Where that was found out late, as
+    /// after a pause, there is less time until the lease's deadline, or none (R16).
     pub(super) fn last_grace(&self, spec: &ChildSpec) -> Shutdown {
         match (self.bond_of(spec), spec.shutdown) {
             (_, Shutdown::Immediate) | (None, _) => spec.shutdown,
-            (Some(Bond::Lease { budget }), _) => Shutdown::Grace(budget.saturating_sub(KILL)),
+            (Some(bond @ Bond::Lease { budget }), _) => {
+                let now = self.now.mono;
+                let is_over = self.tenure.is_over(bond, now, &self.members);
+                let until = self.tenure.until(bond, &self.members);
+                let late = if is_over { now.since(until) } else { Duration::ZERO };
+                Shutdown::Grace(budget.saturating_sub(KILL + late))
+            }
             (Some(Bond::Quorum { .. }), shutdown) => shutdown,
         }
     }
