@@ -133,6 +133,11 @@ impl Seen {
         !matches!(self.report.phase, ReportPhase::Released { .. } | ReportPhase::Done)
     }
 
+    /// Whether it names an instance that was told to stop.
+    pub(super) const fn is_ending(&self) -> bool {
+        matches!(self.report.phase, ReportPhase::Stopping | ReportPhase::Moving { .. })
+    }
+
     pub(super) const fn is_running(&self) -> bool {
         matches!(self.report.phase, ReportPhase::Running)
     }

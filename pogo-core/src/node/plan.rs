@@ -329,9 +329,13 @@ fn plan_move(
 }
 
 /// Whether the run may begin here. What belongs elsewhere by now waits to be wanted there: it
-/// would be started only to be stopped. A draining member starts nothing (R23), but for a child
-/// whose one start is already taken.
+/// would be started only to be stopped. An instance that others tell of since the decision and
+/// that is about to end is waited for; what was there before a restart in place is R8's. A
+/// draining member starts nothing (R23), but for a child whose one start is already taken.
 fn may_launch(child: &Child, local: &Local, scene: &Scene<'_>) -> bool {
+    if local.attempt == 0 && child.reports.iter().any(Seen::is_ending) {
+        return false;
+    }
     let is_temporary = local.spec.restart == Restart::Temporary;
     let stays = scene.leaving == Leaving::No
         && (child.owner == Some(scene.me) || scene.cordoned || local.attempt > 0);

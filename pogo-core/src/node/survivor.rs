@@ -57,6 +57,10 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
         Phase::Running { .. } if planted("gives way to what only starts") => better,
         Phase::Running { .. } => theirs.is_running() && better,
         Phase::Starting { .. } => theirs.is_running() && !moving_here,
+        // Beside one that does not end nothing begins, as where it was seen before the decision.
+        Phase::Preparing(_) if theirs.report.phase == ReportPhase::Stuck && local.attempt == 0 => {
+            true
+        }
         // Where no run is at stake the better report is enough, whatever it says.
         Phase::Preparing(_) | Phase::Backoff { .. } | Phase::Quarantined { .. } => {
             let alive = matches!(

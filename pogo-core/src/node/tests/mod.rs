@@ -20,7 +20,7 @@ use crate::{
     },
     node::wire::{OwnedKey, Report, ReportPhase, ViewRecord, to_packed},
     record::{Key, Record},
-    spec::{Args, ChildSpec},
+    spec::{Args, ChildSpec, Shutdown},
     time::{Timestamp, WallTime},
 };
 
@@ -47,6 +47,8 @@ struct Solo {
     looks: usize,
     started: Vec<StartChild>,
     stopped: Vec<(ChildId, RunId, StopReason)>,
+    /// How the last one was told to stop.
+    shutdown: Option<Shutdown>,
     replies: Vec<(RequestId, Reply)>,
     events: Vec<Event>,
     puts: Vec<membership::Put>,
@@ -111,6 +113,7 @@ impl Solo {
             looks: 0,
             started: Vec::new(),
             stopped: Vec::new(),
+            shutdown: None,
             replies: Vec::new(),
             events: Vec::new(),
             puts: Vec::new(),
@@ -167,8 +170,9 @@ impl Solo {
                     }
                 }
                 Output::StartChild(start) => self.started.push(start),
-                Output::StopChild { child, run, reason, .. } => {
+                Output::StopChild { child, run, reason, shutdown } => {
                     self.stopped.push((child, run, reason));
+                    self.shutdown = Some(shutdown);
                 }
                 Output::Reply(request, reply) => self.replies.push((request, reply)),
                 Output::Event(event) => self.events.push(event),

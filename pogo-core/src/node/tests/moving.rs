@@ -255,3 +255,69 @@ fn state_ends_with_its_child() {
     assert_eq!(solo.started.len(), 3);
     assert_eq!(solo.started.last().unwrap().inherited, None, "a new life");
 }
+
+/// The state `text` of this lineage, as it was handed over.
+fn state_of(lineage: u64, text: &'static str) -> Record {
+    use crate::record::{Stage, Stamp, Version};
+    let value = wire::StateRecord {
+        kind: Kind::new("k").unwrap(),
+        lineage: crate::id::Lineage::new(lineage),
+        absorb_by: None,
+        state: bytes::Bytes::from_static(text.as_bytes()),
+    };
+    let bytes = Some(to_packed(&value).unwrap());
+    let version = Version::of(2_000_000 + lineage, boot("b"), bytes.as_deref());
+    Record { stamp: Stamp { version, stage: Stage::Live }, value: bytes }
+}
+
+#[test]
+fn later_attempt_is_given_what_was_handed_over_since() {
+    let mut solo = Solo::new();
+    let key = wire::state_key(&id("x"));
+    for (lineage, text) in [(1, "old"), (2, "new")] {
+        solo.store.insert(key.clone(), state_of(lineage, text));
+        solo.event(membership::Event::Shared(vec![(key.clone(), state_of(lineage, text))]));
+        if lineage == 1 {
+            solo.start(spec("x")).unwrap();
+        } else {
+            solo.exit("x", ExitReason::Failed("e".into()));
+            solo.advance(Duration::from_secs(1));
+        }
+        assert_eq!(solo.started.last().unwrap().inherited.as_deref(), Some(text.as_bytes()));
+    }
+    assert_eq!(solo.started.len(), 2);
+}
+
+#[test]
+fn used_state_that_an_older_copy_of_the_store_shows_is_removed_again() {
+    let mut solo = Solo::new();
+    let key = wire::state_key(&id("x"));
+    solo.store.insert(key.clone(), state_of(1, "old"));
+    solo.event(membership::Event::Shared(vec![(key.clone(), state_of(1, "old"))]));
+    solo.start(spec("x")).unwrap();
+    solo.ready("x");
+    let used = solo.store.get(&key).cloned().unwrap();
+    assert_eq!(used.value, None);
+    solo.event(membership::Event::Shared(vec![(key.clone(), used.clone())]));
+    solo.store.insert(key.clone(), state_of(1, "old"));
+    solo.event(membership::Event::Shared(vec![(key.clone(), state_of(1, "old"))]));
+    assert_eq!(solo.store.get(&key), Some(&used));
+}
+
+#[test]
+fn start_that_is_decided_waits_for_what_ends_elsewhere_and_not_beside_what_does_not() {
+    for phase in [ReportPhase::Stopping, ReportPhase::Stuck] {
+        let mut solo = Solo::new();
+        let child = Solo::child_of("a");
+        solo.join("b");
+        solo.answers_publish = false;
+        solo.start(spec(&child)).unwrap();
+        let told = solo.unanswered.take().unwrap();
+        solo.answers_publish = true;
+        solo.report("b", &child, phase);
+        solo.input(Input::Answer(told, Answer::Done));
+        assert!(solo.started.is_empty());
+        solo.owned("b", &OwnedKey::Report(id(&child)), None);
+        assert_eq!(solo.started.len(), 1);
+    }
+}

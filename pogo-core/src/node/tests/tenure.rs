@@ -3,10 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::{
-    id::FencingToken,
-    spec::{Exclusivity, Shutdown},
-};
+use crate::{id::FencingToken, spec::Exclusivity};
 
 const TTL: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(1);
@@ -124,6 +121,20 @@ fn strict_run_stops_before_its_lease_ends_and_not_while_it_is_renewed() {
     assert!(solo.stopped.is_empty());
     solo.advance(Duration::from_millis(1));
     assert_eq!(solo.stopped, [(id("x"), run, StopReason::OwnershipLost)]);
+}
+
+#[test]
+fn strict_run_that_is_stopped_late_has_only_what_is_left_until_its_deadline() {
+    for (paused, left) in [(8_400, 500), (8_700, 200), (9_500, 0)] {
+        let mut solo = solo(true);
+        solo.renew();
+        solo.start(strict("x")).unwrap();
+        solo.advance(Duration::ZERO);
+        solo.ready("x");
+        solo.now.mono = Timestamp::ZERO + Duration::from_millis(paused);
+        solo.input(Input::Timeout);
+        assert_eq!(solo.shutdown, Some(Shutdown::Grace(Duration::from_millis(left))));
+    }
 }
 
 #[test]
