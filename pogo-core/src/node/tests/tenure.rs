@@ -418,6 +418,6 @@ fn death_of_a_member_that_started_a_quorum_child_is_recorded_at_once() {
     solo.report("b", &child, ReportPhase::Starting);
     solo.puts.clear();
     solo.down("b", DownReason::Failed);
-    let strikes = crate::node::wire::strikes_key(&id(&child));
+    let strikes = wire::strikes_key(&id(&child));
     assert!(solo.puts.iter().any(|put| put.key == strikes), "its new process starts it");
 }
