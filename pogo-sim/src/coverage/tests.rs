@@ -22,11 +22,11 @@ fn state_that_is_never_reached_fails_a_large_batch_and_is_named() {
 #[test]
 fn state_of_one_backend_or_mode_counts_where_that_one_ran() {
     let mut coverage = batch(ENOUGH);
-    assert!(!coverage.missing().contains(&states::REFUTED));
+    assert!(!coverage.missing().contains(&REFUTED));
     assert!(!coverage.missing().contains(&"release lost"));
     coverage.count_run(Mode::Available, BackendKind::Gossip);
     coverage.count_run(Mode::Strict, BackendKind::Hub);
-    assert!(coverage.missing().contains(&states::REFUTED));
+    assert!(coverage.missing().contains(&REFUTED));
     assert!(coverage.missing().contains(&"release lost"));
 }
 

@@ -65,17 +65,14 @@ impl DuplicatesEnd {
     }
 
     fn note_division(&mut self, now: Timestamp, picture: &Picture) {
-        match &mut self.division {
-            Some((_, until)) if picture.divided => {
-                // Words may be under way for so long after the end of one.
-                if until.take().is_some_and(|at| at + self.bound < now) {
-                    self.division = Some((now, None));
-                }
-            }
-            Some((_, until)) => *until = until.or(Some(now)),
-            None if picture.divided => self.division = Some((now, None)),
-            None => {}
-        }
+        self.division = match (self.division, picture.divided) {
+            (None, false) => None,
+            (None, true) => Some((now, None)),
+            // Words may be under way for so long after the end of one.
+            (Some((_, Some(until))), true) if until + self.bound < now => Some((now, None)),
+            (Some((since, _)), true) => Some((since, None)),
+            (Some((since, until)), false) => Some((since, until.or(Some(now)))),
+        };
     }
 
     /// Whether a division holds back what was said at a moment, or did until lately.

@@ -147,9 +147,10 @@ fn shutdown_stops_every_child_and_leaves() {
     solo.running("x");
     solo.input(Input::Shutdown);
     assert_eq!(solo.stopped.last().unwrap().2, StopReason::SupervisorStopped);
-    assert!(!solo.has_stopped);
+    assert_eq!(solo.stops, 0);
     solo.exit("x", ExitReason::Normal);
-    assert!(solo.has_stopped && solo.has_left);
+    assert_eq!(solo.stops, 1);
+    assert_eq!(solo.leaves, 1);
 }
 
 /// It left, and the next owner started a second instance beside the one that still ran (simulation,
@@ -161,6 +162,6 @@ fn member_with_a_stuck_child_ends_without_leaving() {
     solo.input(Input::Shutdown);
     let run = solo.run_of("x");
     solo.input(Input::ChildStuck { child: id("x"), run });
-    assert!(solo.has_stopped);
-    assert!(!solo.has_left, "its report stands until the session ends");
+    assert_eq!(solo.stops, 1);
+    assert_eq!(solo.leaves, 0, "its report stands until the session ends");
 }

@@ -53,8 +53,10 @@ struct Solo {
     events: Vec<Event>,
     puts: Vec<membership::Put>,
     next_request: u64,
-    has_left: bool,
-    has_stopped: bool,
+    /// How often it asked to leave.
+    leaves: usize,
+    /// How often it said that it has stopped.
+    stops: usize,
 }
 
 fn boot(name: &str) -> BootId {
@@ -118,8 +120,8 @@ impl Solo {
             events: Vec::new(),
             puts: Vec::new(),
             next_request: 0,
-            has_left: false,
-            has_stopped: false,
+            leaves: 0,
+            stops: 0,
         };
         solo.input(Input::Joined { me: member_id("a"), capabilities: capabilities() });
         solo
@@ -176,7 +178,7 @@ impl Solo {
                 }
                 Output::Reply(request, reply) => self.replies.push((request, reply)),
                 Output::Event(event) => self.events.push(event),
-                Output::Stopped => self.has_stopped = true,
+                Output::Stopped => self.stops += 1,
                 Output::ReadContact => {
                     self.looks += 1;
                     self.node.handle(self.now, Input::Contact(self.contact.clone()));
@@ -227,7 +229,7 @@ impl Solo {
                 Answer::Acquired(keys.iter().map(|_| outcome.clone()).collect())
             }
             MembershipRequest::Leave => {
-                self.has_left = true;
+                self.leaves += 1;
                 Answer::Done
             }
             MembershipRequest::SetStatus(_) | MembershipRequest::Release(_) => Answer::Done,

@@ -174,9 +174,9 @@ fn drain_ends_when_every_child_was_taken_up() {
     solo.agree("b");
     solo.want("b", "x");
     solo.exit("x", ExitReason::Normal);
-    assert!(!solo.has_stopped);
+    assert_eq!(solo.stops, 0);
     solo.report("b", "x", ReportPhase::Starting);
-    assert!(solo.has_stopped);
+    assert_eq!(solo.stops, 1);
     let Some((_, Reply::Drained(drained))) = solo.replies.last() else { panic!() };
     assert_eq!((drained.moved.len(), drained.left_behind.len()), (1, 0));
 }
@@ -203,7 +203,7 @@ fn drain_names_what_was_left_behind_at_its_deadline() {
     solo.advance(Duration::from_secs(3));
     assert_eq!(solo.stopped.last().unwrap().2, StopReason::SupervisorStopped);
     solo.exit("x", ExitReason::Normal);
-    assert!(solo.has_stopped);
+    assert_eq!(solo.stops, 1);
     let Some((_, Reply::Drained(drained))) = solo.replies.last() else { panic!() };
     assert_eq!(drained.left_behind, [id("x")]);
 }
@@ -259,9 +259,9 @@ fn state_ends_with_its_child() {
 /// The state `text` of this lineage, as it was handed over.
 fn state_of(lineage: u64, text: &'static str) -> Record {
     use crate::record::{Stage, Stamp, Version};
-    let value = wire::StateRecord {
+    let value = StateRecord {
         kind: Kind::new("k").unwrap(),
-        lineage: crate::id::Lineage::new(lineage),
+        lineage: Lineage::new(lineage),
         absorb_by: None,
         state: bytes::Bytes::from_static(text.as_bytes()),
     };
@@ -273,7 +273,7 @@ fn state_of(lineage: u64, text: &'static str) -> Record {
 #[test]
 fn later_attempt_is_given_what_was_handed_over_since() {
     let mut solo = Solo::new();
-    let key = wire::state_key(&id("x"));
+    let key = state_key(&id("x"));
     for (lineage, text) in [(1, "old"), (2, "new")] {
         solo.store.insert(key.clone(), state_of(lineage, text));
         solo.event(membership::Event::Shared(vec![(key.clone(), state_of(lineage, text))]));
@@ -291,7 +291,7 @@ fn later_attempt_is_given_what_was_handed_over_since() {
 #[test]
 fn used_state_that_an_older_copy_of_the_store_shows_is_removed_again() {
     let mut solo = Solo::new();
-    let key = wire::state_key(&id("x"));
+    let key = state_key(&id("x"));
     solo.store.insert(key.clone(), state_of(1, "old"));
     solo.event(membership::Event::Shared(vec![(key.clone(), state_of(1, "old"))]));
     solo.start(spec("x")).unwrap();

@@ -387,6 +387,7 @@ fn run_that_ends_long_after_its_lease_leaves_no_token_to_the_next_one() {
     assert_eq!(solo.started[1].token, Some(FencingToken::new(9)));
 }
 
+#[test]
 fn failing_child_stays_in_quarantine_when_its_member_comes_back_into_its_quorum() {
     let child = Solo::child_of_then_a("a");
     let mut solo = Solo::five(&child);
