@@ -206,6 +206,7 @@ impl Node {
         }
         self.children.replace_member(boot, &self.members);
         self.publisher.view_changed();
+        self.judge_lost_quorums();
         self.note_lost(&member.info.id, reason);
         if planted("observers miss a departure") {
             return;

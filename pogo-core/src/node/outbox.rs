@@ -319,8 +319,10 @@ impl Node {
                         Purpose::Spent(_) | Purpose::Done(_) | Purpose::Strikes(_) | Purpose::Fact
                     );
                     // A mark must be written some day: whatever refuses it may be put right.
+                    // Of a user's change that may have run nobody can say that it was refused.
+                    let must_go_on = is_mark || self.may_have_run(&purpose);
                     let too_large = matches!(error, MembershipError::TooLarge { .. });
-                    if retryable || (is_mark && !too_large) {
+                    if retryable || (must_go_on && !too_large) {
                         self.note_op_failure(&purpose, Some(error));
                         self.outbox.failed.puts.push((put, purpose));
                     } else {

@@ -74,6 +74,13 @@ impl Node {
         self.note_failure(*request, Failure { source, ambiguous });
     }
 
+    /// Whether an earlier attempt of a user's change may have been carried out.
+    pub(super) fn may_have_run(&self, purpose: &Purpose) -> bool {
+        let Purpose::Op { request, .. } = purpose else { return false };
+        let failure = self.clients.requests.get(request).and_then(|open| open.failure.as_ref());
+        failure.is_some_and(|failure| failure.ambiguous)
+    }
+
     /// Remembers why a read has no answer yet.
     pub(super) fn note_lookup_failure(&mut self, request: RequestId, error: &MembershipError) {
         self.note_failure(request, Failure { source: error.clone(), ambiguous: false });

@@ -334,6 +334,13 @@ impl Node {
         }
     }
 
+    /// A member is gone: what rested on its being there stops now, not at the next look (R17).
+    pub(super) fn judge_lost_quorums(&mut self) {
+        if self.tenure.is_about_quorum() {
+            self.judge_tenure();
+        }
+    }
+
     fn revisit_bound(&mut self, over: &[Bond]) {
         let is_over = |spec: &ChildSpec| self.bond_of(spec).is_some_and(|it| over.contains(&it));
         let runs: Vec<ChildId> = self

@@ -47,14 +47,11 @@ impl World {
         self.options.backend == BackendKind::Gossip && self.picture.divided
     }
 
-    /// Whether a member may truly say that there is no such child though there is one: the store has
-    /// lost it, and a member that has not come back to the store since will put it back (R15).
+    /// Whether a member may truly have read that there is no such child though there is one: the
+    /// store has lost data, and another member puts it back, or just has (R15).
     pub(super) fn is_to_be_restored(&self, child: &ChildId) -> bool {
-        self.options.backend == BackendKind::Store
-            && self.hosts.keys().any(|host| {
-                let record = self.record_at(host, child);
-                record.is_some_and(|(stamp, live)| live && !self.backend.keeps(child, stamp))
-            })
+        let has_it = |host| self.record_at(host, child).is_some_and(|(_, live)| live);
+        self.has_lost_data && self.hosts.keys().any(has_it)
     }
 
     /// A process has ended, or the backend has lost data: what they alone had may be lost.

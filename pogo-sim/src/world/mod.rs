@@ -130,6 +130,8 @@ pub(crate) struct World {
     facts: u64,
     /// When a process last ended.
     last_end: Timestamp,
+    /// Whether the store has lost data.
+    has_lost_data: bool,
     /// How many members have to run for every child to be allowed to.
     needed: usize,
     /// Reads of contacts that one has led to another.
@@ -175,6 +177,7 @@ impl World {
             exported: 0,
             facts: 0,
             last_end: Timestamp::ZERO,
+            has_lost_data: false,
             needed: healing::needed(plan),
             looks: 0,
             rests_from: Timestamp::ZERO,

@@ -70,6 +70,7 @@ impl World {
         }
         self.see(Fact::Disturbed("the store"));
         if may_lose {
+            self.has_lost_data = true;
             self.lose_changes();
         }
         self.see_feed_delay();

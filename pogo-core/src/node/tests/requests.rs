@@ -185,3 +185,24 @@ fn cordon_is_put_back_where_the_store_lost_it() {
     solo.event(membership::Event::Synced);
     assert_eq!(solo.store.get(&cordon.key), Some(&cordon.record));
 }
+
+/// It was told that it was refused, and there it was (simulation, strict on the store, seed 1340).
+#[test]
+fn write_that_may_have_run_is_not_told_to_be_refused() {
+    let mut solo = Solo::new();
+    solo.answers_put = false;
+    let mode = StartMode::Start;
+    solo.request(Request::Start { specs: vec![spec("x")], mode, all_or_nothing: false });
+    let asked = solo.unanswered.take().unwrap();
+    let lost = MembershipError::Ambiguous { backend: "test", reason: "cut".to_owned() };
+    solo.input(Input::Answer(asked, Answer::Failed(lost)));
+    solo.advance(Duration::from_secs(2));
+    let again = solo.unanswered.take().unwrap();
+    let denied = MembershipError::Denied { backend: "test", reason: "no access".to_owned() };
+    solo.input(Input::Answer(again, Answer::Failed(denied)));
+    assert!(solo.replies.is_empty());
+    solo.advance(Config::default().request_timeout);
+    let Some((_, Reply::Started(results))) = solo.replies.last() else { panic!() };
+    let Err(StartChildError::Request(error)) = &results[0] else { panic!("{results:?}") };
+    assert!(matches!(error, RequestError::Unknown { .. }), "{error:?}");
+}

@@ -184,6 +184,26 @@ fn quorum_run_stops_when_too_few_have_answered_within_the_window() {
     assert_eq!(solo.pending(&child), Some(why));
 }
 
+/// It went on until the next look at the lease (simulation, 23 members, seed 27).
+#[test]
+fn quorum_run_stops_when_the_store_names_too_few() {
+    let child = Solo::child_of("a");
+    let mut solo = solo(true);
+    solo.renew();
+    solo.join("b");
+    solo.agree("b");
+    solo.start(quorum(&child, 2)).unwrap();
+    for _ in 0..30 {
+        solo.renew();
+        solo.advance(WINDOW / 8);
+    }
+    assert_eq!(solo.started.len(), 1);
+    assert!(solo.stopped.is_empty());
+    solo.down("b", DownReason::Failed);
+    assert_eq!(solo.stopped.len(), 1);
+    assert_eq!(solo.stopped[0].2, StopReason::OwnershipLost);
+}
+
 #[test]
 fn child_of_a_lost_member_waits_until_that_one_must_have_stopped_it() {
     let child = Solo::child_of_then_a("e");
