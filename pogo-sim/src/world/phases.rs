@@ -77,17 +77,22 @@ impl World {
 
     /// Nodes whose digests differ need not be asked for all that they know (L3).
     fn judge_digests(&self) -> Result<(), Violation> {
-        let ups = self.expected_hosts().filter_map(|name| self.process(name));
-        let mut digests = ups.map(|(_, up)| {
-            let inspect = up.node.inspect();
-            (inspect.view().digest, inspect.specs_digest())
-        });
-        let Some(first) = digests.next() else { return Ok(()) };
-        if digests.all(|other| other == first) {
-            return Ok(());
+        let ups = self.expected_hosts().filter_map(|name| Some((name, self.process(name)?.1)));
+        let mut ups = ups.map(|(name, up)| (name, up.node.inspect()));
+        let Some((first, one)) = ups.next() else { return Ok(()) };
+        for (name, other) in ups {
+            if other.view().digest != one.view().digest {
+                let what = format!("the views of {first} and {name} differ");
+                return Err(Violation { law: "L3 agreement", child: None, what });
+            }
+            if other.specs_digest() != one.specs_digest() {
+                let differs = |child: &&ChildId| one.record(child) != other.record(child);
+                let child = self.oracle.children().find(differs).cloned();
+                let what = format!("the specs of {first} and {name} differ");
+                return Err(Violation { law: "L3 agreement", child, what });
+            }
         }
-        let what = "views or specs differ".to_owned();
-        Err(Violation { law: "L3 agreement", child: None, what })
+        Ok(())
     }
 
     fn node_view(&self, name: &MemberName) -> Option<(MemberName, NodeView)> {

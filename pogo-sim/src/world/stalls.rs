@@ -102,15 +102,16 @@ impl World {
     }
 
     pub(super) fn end_pause(&mut self, process: &Process) {
-        let (now, clock) = (self.now, self.true_clock());
+        let clock = self.true_clock();
         let Some(up) = self.current(process).filter(|up| up.stall.is_paused()) else { return };
         up.stall.until = None;
         let held = std::mem::take(&mut up.stall.held);
         self.see(Fact::Resumed { host: process.host.clone() });
         self.fence(process);
         self.backend.resume(clock, process);
+        // What came first is found first: the backend may have more for it at once.
         for happening in held {
-            self.agenda.add(now, happening);
+            self.give(happening);
         }
         self.rewake(&process.host);
     }

@@ -103,3 +103,10 @@ fn poison_child_is_quarantined_where_every_member_is_needed_for_the_quorum() {
 fn failures_outlast_a_drop() {
     holds("failures-outlast-a-drop.plan");
 }
+
+/// A process that stood still found out that its session had ended before it had read that it had
+/// one, and never joined again (the world: what came first is found first).
+#[test]
+fn process_that_goes_on_reads_what_waited_before_what_follows() {
+    holds("pause-over-a-restored-store.plan");
+}
