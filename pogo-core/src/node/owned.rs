@@ -2,7 +2,7 @@
 
 use super::{
     Node,
-    child::{Child, Seen},
+    child::Seen,
     local::Phase,
     wire::{Garbage, OwnedKey, Report, ReportPhase, ViewRecord, from_packed},
 };
@@ -97,13 +97,10 @@ impl Node {
             }
         }
         self.children.set_report(id, boot, None, now);
-        // Its next start may be that member's own, which knows nothing of its former process: it is
-        // waited for, where a quorum child is so (R17), or it is there already.
-        let wanted = self.children.get(id).and_then(Child::wanted);
-        let waits = wanted.is_some_and(|(spec, _)| self.needs_quorum(spec)) || !delay.is_zero();
-        let returns = waits || self.members.by_name(&member.name).is_some();
+        // Its next start may be by that member's next process, which knows nothing of this one, and of
+        // which nobody can know when it comes.
         let is_first = self.members.active().next().is_some_and(|it| it.info.id.boot == self.boot);
-        if struck && returns && is_first {
+        if struck && is_first {
             self.put_strikes(id);
         }
     }

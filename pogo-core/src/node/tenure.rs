@@ -161,10 +161,6 @@ impl Node {
         spec.exclusivity.unwrap_or(self.config.exclusivity)
     }
 
-    pub(super) fn needs_quorum(&self, spec: &ChildSpec) -> bool {
-        matches!(self.exclusivity_of(spec), Exclusivity::Quorum { .. })
-    }
-
     fn bond_of(&self, spec: &ChildSpec) -> Option<Bond> {
         bond(self.exclusivity_of(spec), spec.shutdown, self.tenure.ttl)
     }

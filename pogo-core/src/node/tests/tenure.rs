@@ -429,16 +429,3 @@ fn failing_child_stays_in_quarantine_when_its_member_comes_back_into_its_quorum(
     assert!(matches!(solo.status(&child), Some(Status::Quarantined { .. })));
     assert_eq!(restarts(&solo), Some(6));
 }
-
-#[test]
-fn death_of_a_member_that_started_a_quorum_child_is_recorded_at_once() {
-    let child = Solo::child_of("b");
-    let mut solo = solo(false);
-    solo.join("b");
-    solo.start(quorum(&child, 2)).unwrap();
-    solo.report("b", &child, ReportPhase::Starting);
-    solo.puts.clear();
-    solo.down("b", DownReason::Failed);
-    let strikes = wire::strikes_key(&id(&child));
-    assert!(solo.puts.iter().any(|put| put.key == strikes), "its new process starts it");
-}
