@@ -104,8 +104,8 @@ impl Node {
                 self.departure.note_moved(id);
                 self.drop_local(id, "gave way to another instance");
             }
-            AfterExport::Drop => self.drop_local(id, "stopped"),
-            AfterExport::Restart if self.is_leaving() => self.drop_local(id, "stopped"),
+            AfterExport::Drop => self.drop_handed_over(id, lineage),
+            AfterExport::Restart if self.is_leaving() => self.drop_handed_over(id, lineage),
             AfterExport::Restart => {
                 if let Some(child) = self.children.get_mut(id) {
                     // It is in the records, whether or not their feed has come as far.
@@ -113,6 +113,16 @@ impl Node {
                 }
                 self.restart_here(id);
             }
+        }
+    }
+
+    /// Drops a child whose state was handed over to whoever starts it next. Who is known by now to
+    /// be that is told what to read: the report may be gone before the state has arrived (R9).
+    fn drop_handed_over(&mut self, id: &ChildId, lineage: Option<Lineage>) {
+        let owner = self.children.get(id).and_then(|child| child.owner);
+        match owner.filter(|owner| *owner != self.boot && lineage.is_some() && self.is_leaving()) {
+            Some(to) => self.begin_release(id, to, lineage),
+            None => self.drop_local(id, "stopped"),
         }
     }
 

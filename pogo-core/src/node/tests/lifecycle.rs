@@ -165,3 +165,23 @@ fn member_with_a_stuck_child_ends_without_leaving() {
     assert_eq!(solo.stops, 1);
     assert_eq!(solo.leaves, 0, "its report stands until the session ends");
 }
+
+/// Its report was taken back, and the next owner saw that before the state (simulation, random
+/// clusters over gossip, seed 106).
+#[test]
+fn who_takes_over_from_a_shutdown_is_told_what_to_read() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.input(Input::Shutdown);
+    let run = solo.run_of("x");
+    let state = Some(bytes::Bytes::from_static(b"41"));
+    let end = RunEnd { reason: ExitReason::Normal, finished: false, state };
+    solo.answers_put = false;
+    solo.input(Input::ChildExited { child: id("x"), run, end });
+    let export = solo.unanswered.take().unwrap();
+    solo.join("b");
+    solo.input(Input::Answer(export, Answer::Put(vec![PutOutcome::Applied])));
+    let lineage = Some(crate::id::Lineage::new(1));
+    assert_eq!(solo.published("x"), Some(ReportPhase::Released { to: boot("b"), lineage }));
+    assert!(solo.has_left, "it waits for nobody");
+}
