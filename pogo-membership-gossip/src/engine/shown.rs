@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use pogo_core::{
     id::{BootId, Incarnation, MemberId, MemberName, Scope},
-    membership::{DownReason, Event, MemberInfo, OwnedUpdate},
+    membership::{DownReason, Event, MemberInfo, MemberStatus, OwnedUpdate},
 };
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,12 @@ impl Shown {
     /// Whether a member lives at a peer, in any scope.
     pub(super) fn bears_member(&self, peer: PeerId) -> bool {
         self.members.values().any(|it| it.peer == peer)
+    }
+
+    /// Whether a member lives at a peer that has its name for good, in any scope.
+    pub(super) fn bears_settled_member(&self, peer: PeerId) -> bool {
+        let is_settled = |it: &Announced| it.info.status != MemberStatus::Joining;
+        self.members.values().any(|it| it.peer == peer && is_settled(it))
     }
 
     pub(super) fn incarnation(&self, scope: &Scope, name: &MemberName) -> Incarnation {

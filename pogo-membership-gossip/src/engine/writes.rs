@@ -25,6 +25,7 @@ use super::{
     agenda::Timer,
     records::parts,
     sessions::{NAME, too_large},
+    shown::Shown,
 };
 use crate::{
     message::Message,
@@ -71,6 +72,15 @@ enum What {
 impl Write {
     const fn is_shared(&self) -> bool {
         matches!(self.what, What::Shared { .. })
+    }
+
+    /// Whether it outlives its writer. A peer that has not joined yet may be refused (its name is
+    /// taken) and end with what it has, also after it has published itself.
+    fn is_kept(&self, shown: &Shown) -> bool {
+        self.acked.iter().any(|peer| match self.what {
+            What::Owned(_) => shown.bears_member(*peer),
+            What::Shared { .. } => shown.bears_settled_member(*peer),
+        })
     }
 }
 
@@ -260,7 +270,7 @@ impl Engine {
         let newcomers = self.askable();
         let acked = &self.writes.acked;
         let Some(write) = self.writes.open.get_mut(&id) else { return };
-        let is_kept = write.acked.iter().any(|peer| self.shown.bears_member(*peer));
+        let is_kept = write.is_kept(&self.shown);
         if !write.missing.is_empty() || is_kept {
             return;
         }
@@ -283,9 +293,7 @@ impl Engine {
         let waited = self.now.mono.since(began);
         let patience = self.config.timing.detection * 2;
         let is_everywhere = write.missing.is_empty();
-        // A peer that has not joined yet may be refused (its name is taken) and end with what it has.
-        let is_kept = || write.acked.iter().any(|peer| self.shown.bears_member(*peer));
-        let is_accepted = is_everywhere || (waited >= FOR_ALL && is_kept());
+        let is_accepted = is_everywhere || (waited >= FOR_ALL && write.is_kept(&self.shown));
         if is_accepted {
             self.accept(id);
         }

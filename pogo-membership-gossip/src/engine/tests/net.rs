@@ -10,7 +10,9 @@ use std::{
 use bytes::Bytes;
 use pogo_core::{
     id::{BootId, MemberId, MemberName, Scope},
-    membership::{Event, Expect, MemberMetadata, MembershipError, NameChoice, OwnedUpdate, Put},
+    membership::{
+        Event, Expect, MemberMetadata, MemberStatus, MembershipError, NameChoice, OwnedUpdate, Put,
+    },
     node::{Answer, MembershipRequest},
     record::{Key, Record, Stage, Stamp, Version},
     time::{Now, Timestamp, WallTime},
@@ -34,6 +36,8 @@ pub(super) struct Host {
     /// How far its wall clock is ahead.
     pub(super) ahead: Duration,
     pub(super) paused: bool,
+    /// Whether its members never say that they are active.
+    pub(super) stays_joining: bool,
     starts: u64,
     pub(super) joined: BTreeMap<SessionId, MemberId>,
     pub(super) failed: BTreeMap<SessionId, MembershipError>,
@@ -99,6 +103,7 @@ impl Net {
             form: Form::Alone,
             ahead: Duration::ZERO,
             paused: false,
+            stays_joining: false,
             starts: 0,
             joined: BTreeMap::new(),
             failed: BTreeMap::new(),
@@ -331,6 +336,12 @@ impl Net {
             }
             Output::Joined { session, me } => {
                 self.hosts[host].joined.insert(session, me);
+                if !self.hosts[host].stays_joining {
+                    let call = CallId(self.number());
+                    let request = MembershipRequest::SetStatus(MemberStatus::Active);
+                    let input = Input::Request { session, call, request };
+                    self.later(Duration::ZERO, host, input);
+                }
             }
             Output::JoinFailed { session, error } => {
                 self.hosts[host].failed.insert(session, error);

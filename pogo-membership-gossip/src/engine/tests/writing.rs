@@ -113,6 +113,24 @@ fn acknowledgement_of_a_peer_without_a_member_is_not_enough() {
     assert!(is_applied(&net.hosts[0].answers[&call].1), "and then there is no other member");
 }
 
+/// It had published itself under a name and lost that afterwards (simulation, random clusters over
+/// gossip, seed 322).
+#[test]
+fn acknowledgement_of_a_member_that_still_joins_is_not_enough() {
+    let mut net = Net::formed(2);
+    net.hosts.push(Net::new(2).hosts.remove(1));
+    net.hosts[2].stays_joining = true;
+    net.join(2, "m2");
+    net.run(Duration::from_secs(1));
+    assert_eq!(net.sees(0).len(), 3);
+    net.cut(&[1], &[0, 2]);
+    let call = net.request(0, put("spec/a", record(1, "v")));
+    net.run(Duration::from_millis(150));
+    assert!(!net.hosts[0].answers.contains_key(&call), "its name may be another's yet");
+    net.run(Duration::from_secs(3));
+    assert!(is_applied(&net.hosts[0].answers[&call].1), "and then all have it");
+}
+
 #[test]
 fn older_write_is_stale_and_names_what_is_there() {
     let mut net = Net::formed(2);
