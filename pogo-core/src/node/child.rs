@@ -138,6 +138,11 @@ impl Seen {
         matches!(self.report.phase, ReportPhase::Stopping | ReportPhase::Moving { .. })
     }
 
+    /// Whether it names an instance that was aborted and does not end.
+    pub(super) const fn is_stuck(&self) -> bool {
+        matches!(self.report.phase, ReportPhase::Stuck)
+    }
+
     pub(super) const fn is_running(&self) -> bool {
         matches!(self.report.phase, ReportPhase::Running)
     }

@@ -330,10 +330,11 @@ fn plan_move(
 
 /// Whether the run may begin here. What belongs elsewhere by now waits to be wanted there: it
 /// would be started only to be stopped. An instance that others tell of since the decision and
-/// that is about to end is waited for; what was there before a restart in place is R8's. A
+/// that is about to end, or is stuck, is waited for; what was there before a restart in place is R8's. A
 /// draining member starts nothing (R23), but for a child whose one start is already taken.
 fn may_launch(child: &Child, local: &Local, scene: &Scene<'_>) -> bool {
-    if local.attempt == 0 && child.reports.iter().any(Seen::is_ending) {
+    let is_in_the_way = |seen: &Seen| seen.is_ending() || seen.is_stuck();
+    if local.attempt == 0 && child.reports.iter().any(is_in_the_way) {
         return false;
     }
     let is_temporary = local.spec.restart == Restart::Temporary;
@@ -410,7 +411,7 @@ fn plan_absent(child: &Child, spec: &ChildSpec, version: Version, scene: &Scene<
         return Step::Blocked(gate);
     }
     match standing(child, version, scene) {
-        Standing::Held(holder) => plan_held(spec, holder, scene),
+        Standing::Held(holder) => plan_held(child, spec, holder, scene),
         Standing::Completing => Step::Nothing,
         Standing::ReleasedElsewhere(until) => Step::WaitUntil(until),
         Standing::ReleasedToMe => plan_claim(child),
@@ -463,12 +464,13 @@ fn standing<'a>(child: &'a Child, version: Version, scene: &Scene<'_>) -> Standi
     standing
 }
 
-fn plan_held(spec: &ChildSpec, holder: &Seen, scene: &Scene<'_>) -> Step {
+fn plan_held(child: &Child, spec: &ChildSpec, holder: &Seen, scene: &Scene<'_>) -> Step {
     let member = scene.members.get(holder.by);
     let keeps = member.is_some_and(|member| {
         member.is_cordoned() && member.info.status == crate::membership::MemberStatus::Active
     });
-    let stuck = matches!(holder.report.phase, ReportPhase::Stuck);
+    // Beside one that does not end nothing begins, whoever else holds the child.
+    let stuck = child.reports.iter().any(Seen::is_stuck);
     if keeps || stuck || spec.restart == Restart::Temporary {
         return Step::Nothing;
     }

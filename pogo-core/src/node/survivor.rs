@@ -18,7 +18,7 @@ use crate::{
     mutant::planted,
     placement::{Candidate, ChildKey, precedes},
     record::Version,
-    spec::Handover,
+    spec::{Handover, Restart},
 };
 
 /// What R8 compares, the lowest member of the order last.
@@ -47,6 +47,12 @@ pub(super) fn yields_to<'a>(
 }
 
 fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &Scene<'_>) -> bool {
+    if local.attempt == 0
+        && matches!(local.phase, Phase::Preparing(_))
+        && stands_in_the_way(local, theirs)
+    {
+        return true;
+    }
     if theirs.report.version < local.version || !theirs.is_holder() {
         return false;
     }
@@ -57,10 +63,6 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
         Phase::Running { .. } if planted("gives way to what only starts") => better,
         Phase::Running { .. } => theirs.is_running() && better,
         Phase::Starting { .. } => theirs.is_running() && !moving_here,
-        // Beside one that does not end nothing begins, as where it was seen before the decision.
-        Phase::Preparing(_) if theirs.report.phase == ReportPhase::Stuck && local.attempt == 0 => {
-            true
-        }
         // Where no run is at stake the better report is enough, whatever it says.
         Phase::Preparing(_) | Phase::Backoff { .. } | Phase::Quarantined { .. } => {
             let alive = matches!(
@@ -79,6 +81,13 @@ fn gives_way(child: &Child, local: &Local, theirs: &Seen, better: bool, scene: &
         | Phase::Done { .. }
         | Phase::Stuck { .. } => false,
     }
+}
+
+/// Beside an instance that does not end nothing begins, whatever its version, as where it was seen
+/// before the decision. The one start of a temporary child is taken by then, so that waits (R5).
+fn stands_in_the_way(local: &Local, theirs: &Seen) -> bool {
+    theirs.is_stuck()
+        && (local.spec.restart != Restart::Temporary || theirs.report.version >= local.version)
 }
 
 fn compare(key: ChildKey, a: Rank, b: Rank, local: &Local, scene: &Scene<'_>) -> Ordering {

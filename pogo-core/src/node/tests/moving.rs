@@ -4,7 +4,8 @@ use super::*;
 use crate::{
     id::Lineage,
     node::wire::{StateRecord, state_key},
-    spec::Handover,
+    record::Version,
+    spec::{Handover, Restart},
 };
 
 #[test]
@@ -320,4 +321,53 @@ fn start_that_is_decided_waits_for_what_ends_elsewhere_and_not_beside_what_does_
         solo.owned("b", &OwnedKey::Report(id(&child)), None);
         assert_eq!(solo.started.len(), 1);
     }
+}
+
+/// What `name` says of an instance of this version.
+fn tells(solo: &mut Solo, name: &str, child: &str, version: Version, phase: ReportPhase) {
+    let report = Report { version, phase, restarts: 0, failures: 0, token: None, endpoint: None };
+    let value = to_packed(&report).unwrap();
+    solo.owned(name, &OwnedKey::Report(id(child)), Some(value));
+}
+
+#[test]
+fn nothing_begins_beside_a_stuck_instance_of_an_older_version() {
+    let old = Version::of(1, boot("b"), Some(b"old"));
+    for restart in [Restart::Permanent, Restart::Temporary] {
+        let mut solo = Solo::new();
+        let child = Solo::child_of("a");
+        solo.join("b");
+        solo.answers_publish = false;
+        solo.start(spec(&child).restart(restart)).unwrap();
+        let told = solo.unanswered.take().unwrap();
+        solo.answers_publish = true;
+        tells(&mut solo, "b", &child, old, ReportPhase::Stopping);
+        solo.input(Input::Answer(told, Answer::Done));
+        tells(&mut solo, "b", &child, old, ReportPhase::Stuck);
+        assert!(solo.started.is_empty());
+        solo.owned("b", &OwnedKey::Report(id(&child)), None);
+        assert_eq!(solo.started.len(), 1, "{restart:?}");
+    }
+}
+
+#[test]
+fn stuck_instance_beside_a_running_one_keeps_a_start_first_move_back() {
+    let mut donor = Solo::new();
+    for n in 0..10 {
+        donor.start(spec(&format!("c{n}")).handover(Handover::StartFirst)).unwrap();
+    }
+    let mut solo = Solo::new();
+    solo.join("b");
+    solo.join("c");
+    let records: Vec<_> = donor.store.into_iter().collect();
+    for n in 0..10 {
+        let child = format!("c{n}");
+        let version = donor.node.inspect().record(&id(&child)).unwrap().0.version;
+        tells(&mut solo, "b", &child, version, ReportPhase::Running);
+        tells(&mut solo, "c", &child, version, ReportPhase::Stuck);
+    }
+    solo.event(membership::Event::Shared(records));
+    let owner_of = |n| solo.node.inspect().owner(&id(&format!("c{n}"))).unwrap().name.clone();
+    assert!((0..10).any(|n| owner_of(n).as_str() == "a"));
+    assert!(solo.started.is_empty());
 }
