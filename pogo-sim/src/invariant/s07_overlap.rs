@@ -48,9 +48,12 @@ impl Overlap {
         if picture.is_restart(&started.child, started.boot) {
             return true;
         }
-        // There and back again, and the wait for a publish that was under way.
-        let slow = picture.delay * 3 > self.view_settle;
-        let on_its_way = self.in_flight + picture.delay * 2;
+        // There and back again, and the wait for a publish that was under way: views that need not
+        // agree for any time at all settle before anybody can have heard of them.
+        let slow = picture.delay * 3 >= self.view_settle;
+        // Who is slow handles the change, the answer to its report and the start itself late.
+        let late = newer.slow * 3;
+        let on_its_way = self.in_flight + picture.delay * 2 + late;
         let known_after = self.calm_after + picture.delay * 4;
         let trouble = picture.divided
             || picture.has_stalled()
@@ -60,7 +63,7 @@ impl Overlap {
         let just_met = now <= newer.gained.max(older.gained) + on_its_way;
         let cordoned = picture.cordoned.get(&started.host).copied().unwrap_or_default();
         let due = newer.gained.max(cordoned) + self.view_settle;
-        let just_due = (slow || picture.divided) && now <= due + on_its_way;
+        let just_due = (slow || !late.is_zero() || picture.divided) && now <= due + on_its_way;
         let apart = !newer.view.keys().eq(older.view.keys());
         let ran_out = now >= due && (apart || just_due);
         trouble
@@ -120,6 +123,47 @@ mod tests {
         assert!(world.starts("b", 1).is_err());
         world.loses("b", "a");
         world.starts("b", 1).unwrap();
+    }
+
+    /// The taker's time for views to settle was none at all (random clusters, seed 1441).
+    #[test]
+    fn views_that_need_not_settle_explain_it_while_a_member_is_new() {
+        let in_flight = Duration::from_secs(2);
+        for (settle, is_legal) in [(0, true), (1, false)] {
+            let settle = Duration::from_secs(settle);
+            let law = Overlap::new(settle, Duration::from_secs(10), in_flight);
+            let mut world = World::of(law, &["a", "b"]);
+            world.starts("a", 1).unwrap();
+            world.at(30);
+            assert!(world.starts("b", 1).is_err(), "all have long agreed");
+            world.boots("c");
+            for host in ["a", "b"] {
+                world.sees(host, "c");
+                world.sees("c", host);
+            }
+            for host in ["a", "b", "c"] {
+                world.views(host, &["a", "b", "c"]);
+            }
+            world.at(31);
+            assert_eq!(world.starts("b", 1).is_ok(), is_legal);
+        }
+    }
+
+    /// A slow member took up that it may own children again, and what others started meanwhile
+    /// reached it as late (random clusters, seed 1968).
+    #[test]
+    fn slow_member_starts_later_by_what_it_is_late() {
+        let by = Duration::from_secs(1);
+        for (second, is_legal) in [(33, true), (34, false)] {
+            let law = Overlap::new(Duration::ZERO, Duration::from_secs(10), Duration::ZERO);
+            let mut world = World::of(law, &["a", "b"]);
+            world.see(&Fact::Slowed { host: name("b"), by }).unwrap();
+            world.at(30);
+            world.see(&Fact::Cordon(name("b"))).unwrap();
+            world.starts("a", 1).unwrap();
+            world.at(second);
+            assert_eq!(world.starts("b", 1).is_ok(), is_legal);
+        }
     }
 
     #[test]
