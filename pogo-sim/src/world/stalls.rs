@@ -41,20 +41,28 @@ impl Stall {
 impl World {
     /// Lets something happen, or notes that the process which it concerns does it later.
     pub(super) fn give(&mut self, happening: Happening) {
-        let now = self.now;
         let Some(process) = happening.process().cloned() else { return self.happen(happening) };
         let Some(up) = self.current(&process) else { return };
         let stall = &mut up.stall;
-        let is_wake = matches!(happening, Happening::Wake(_));
-        if stall.is_paused() {
+        // What comes while a process catches up waits for its turn, too.
+        if stall.is_paused() || !stall.held.is_empty() {
             // The deadline is looked up again.
-            if is_wake {
+            if matches!(happening, Happening::Wake(_)) {
                 up.wakes_at = None;
             } else {
                 stall.held.push_back(happening);
             }
             return;
         }
+        self.pass_on(&process, happening);
+    }
+
+    /// Lets a process that does not stand still do something, at once or, if it is slow, later.
+    fn pass_on(&mut self, process: &Process, happening: Happening) {
+        let now = self.now;
+        let Some(up) = self.current(process) else { return };
+        let stall = &mut up.stall;
+        let is_wake = matches!(happening, Happening::Wake(_));
         let is_late = matches!(happening, Happening::Late(..) | Happening::Fence(_));
         if is_late || (stall.by.is_zero() && stall.busy_until <= now) {
             return self.happen(happening);
@@ -64,7 +72,7 @@ impl World {
         }
         stall.busy_until = stall.busy_until.max(now + stall.by);
         let due = stall.busy_until;
-        self.agenda.add(due, Happening::Late(process, Box::new(happening)));
+        self.agenda.add(due, Happening::Late(process.clone(), Box::new(happening)));
     }
 
     pub(super) fn late(&mut self, process: &Process, happening: Happening) {
@@ -105,15 +113,18 @@ impl World {
         let clock = self.true_clock();
         let Some(up) = self.current(process).filter(|up| up.stall.is_paused()) else { return };
         up.stall.until = None;
-        let held = std::mem::take(&mut up.stall.held);
         self.see(Fact::Resumed { host: process.host.clone() });
         self.fence(process);
         self.backend.resume(clock, process);
         // What came first is found first: the backend may have more for it at once.
-        for happening in held {
-            self.give(happening);
+        while let Some(happening) = self.take_held(process) {
+            self.pass_on(process, happening);
         }
         self.rewake(&process.host);
+    }
+
+    fn take_held(&mut self, process: &Process) -> Option<Happening> {
+        self.current(process)?.stall.held.pop_front()
     }
 
     /// Looks up a node's deadline again.

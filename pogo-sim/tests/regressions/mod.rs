@@ -110,3 +110,10 @@ fn failures_outlast_a_drop() {
 fn process_that_goes_on_reads_what_waited_before_what_follows() {
     holds("pause-over-a-restored-store.plan");
 }
+
+/// A process that stood still was told of members before it was told that it had joined, so it never
+/// knew of them and started a child of theirs (the world; L2).
+#[test]
+fn process_that_goes_on_knows_of_who_came_meanwhile() {
+    holds("twin-asks-while-its-bearer-stands-still.plan");
+}
