@@ -86,7 +86,7 @@ fn owner_asks_the_holder_and_starts_with_its_state() {
     };
     let bytes = Some(to_packed(&state).unwrap());
     let stamp = crate::record::Stamp {
-        version: crate::record::Version::of(99, boot("b"), bytes.as_deref()),
+        version: Version::of(99, boot("b"), bytes.as_deref()),
         stage: crate::record::Stage::Live,
     };
     solo.store.insert(state_key(&id(&child)), Record { stamp, value: bytes });
@@ -259,7 +259,7 @@ fn state_ends_with_its_child() {
 
 /// The state `text` of this lineage, as it was handed over.
 fn state_of(lineage: u64, text: &'static str) -> Record {
-    use crate::record::{Stage, Stamp, Version};
+    use crate::record::{Stage, Stamp};
     let value = StateRecord {
         kind: Kind::new("k").unwrap(),
         lineage: Lineage::new(lineage),
