@@ -313,12 +313,23 @@ impl Engine {
         let Some(write) = self.writes.open.remove(&id) else { return };
         match write.waiter {
             Waiter::Call(call) => {
+                self.tell_writer(&write.what);
                 let reason = "no other member has acknowledged it".to_owned();
                 self.refuse(call, MembershipError::Ambiguous { backend: NAME, reason });
             }
             Waiter::Name(..) | Waiter::Nobody => self.finish(write),
         }
         self.leave_if_known();
+    }
+
+    /// A writer learns from the answer that its records stand. Where that leaves it open, they may
+    /// stand all the same, and all others hear of them.
+    fn tell_writer(&mut self, what: &What) {
+        if let What::Shared { records, .. } = what {
+            let stands = |it: &&(ScopedKey, Record)| self.shared.get(&it.0) == Some(&it.1);
+            let standing: Vec<_> = records.iter().filter(stands).cloned().collect();
+            self.tell_shared(&standing, None);
+        }
     }
 
     /// Answers who waits for a write; a shared one may be on its way to some still.

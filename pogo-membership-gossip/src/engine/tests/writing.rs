@@ -131,6 +131,22 @@ fn acknowledgement_of_a_member_that_still_joins_is_not_enough() {
     assert!(is_applied(&net.hosts[0].answers[&call].1), "and then all have it");
 }
 
+/// Its user had been told by then that nothing is known of it, so it was not tried again: all but
+/// the writer had the record (simulation, random clusters over gossip, seed 541).
+#[test]
+fn writer_is_told_of_a_write_that_may_or_may_not_stand() {
+    let mut net = Net::formed(2);
+    net.hosts.push(Net::new(2).hosts.remove(1));
+    net.hosts[2].stays_joining = true;
+    net.join(2, "m2");
+    net.run(Duration::from_secs(1));
+    net.cut(&[1], &[0]);
+    let (_, answer) = net.ask(0, put("spec/a", record(1, "v")));
+    let is_open = matches!(answer, Answer::Failed(MembershipError::Ambiguous { .. }));
+    assert!(is_open, "it lives, and only one that still joins has it: {answer:?}");
+    assert_eq!(records(&net, 0), ["spec/a"]);
+}
+
 #[test]
 fn older_write_is_stale_and_names_what_is_there() {
     let mut net = Net::formed(2);
