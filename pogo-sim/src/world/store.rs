@@ -70,11 +70,15 @@ impl World {
         }
         self.see(Fact::Disturbed("the store"));
         if may_lose {
-            self.has_lost_data = true;
-            self.lose_changes();
+            self.on_store_loss();
         }
         self.see_feed_delay();
         self.see_division();
+    }
+
+    fn on_store_loss(&mut self) {
+        self.has_lost_data = true;
+        self.lose_changes();
     }
 
     /// The records of children that members know which are up.

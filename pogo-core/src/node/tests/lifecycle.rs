@@ -183,5 +183,5 @@ fn who_takes_over_from_a_shutdown_is_told_what_to_read() {
     solo.input(Input::Answer(export, Answer::Put(vec![PutOutcome::Applied])));
     let lineage = Some(crate::id::Lineage::new(1));
     assert_eq!(solo.published("x"), Some(ReportPhase::Released { to: boot("b"), lineage }));
-    assert!(solo.has_left, "it waits for nobody");
+    assert_eq!(solo.leaves, 1, "it waits for nobody");
 }
