@@ -218,11 +218,13 @@ mod tests {
         let slow = |millis| Fact::Slowed { host: name("a"), by: Duration::from_millis(millis) };
         let mut world = world();
         world.see(&slow(400)).unwrap();
+        world.at(20);
         hands_over(&mut world, "a", 1, 7);
         world.loses("b", "a");
         begins(&mut world, "b", 1, None).unwrap();
         let mut world = self::world();
         world.see(&slow(400)).unwrap();
+        world.at(20);
         hands_over(&mut world, "a", 1, 7);
         assert!(begins(&mut world, "b", 1, None).is_err(), "it is seen");
         let mut world = self::world();
