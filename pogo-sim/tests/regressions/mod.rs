@@ -117,3 +117,15 @@ fn process_that_goes_on_reads_what_waited_before_what_follows() {
 fn process_that_goes_on_knows_of_who_came_meanwhile() {
     holds("twin-asks-while-its-bearer-stands-still.plan");
 }
+
+/// A strict run that was stopped late, after a pause, had its whole grace past its deadline (R16).
+#[test]
+fn late_stop_ends_by_the_deadline() {
+    holds("late-stop-ends-by-the-deadline.plan");
+}
+
+/// A start that was decided in a division may begin just after its end (R6; the law).
+#[test]
+fn start_that_was_decided_apart_may_begin_over_gossip() {
+    holds("gossip-start-decided-in-a-division.plan");
+}

@@ -124,7 +124,7 @@ fn member_that_slept_through_its_lease_takes_its_children_back_with_new_claims()
 
 #[test]
 fn anything_at_any_time_keeps_the_laws() {
-    holds_under("swarm", 128);
+    holds_under("swarm", 400);
 }
 
 #[test]
