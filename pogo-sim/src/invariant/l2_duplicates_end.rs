@@ -276,16 +276,19 @@ mod tests {
         for is_divided in [true, false] {
             let law = DuplicatesEnd::new(Duration::from_secs(5));
             let mut world = World::of(law, &["a", "b", "c"]);
-            for host in ["a", "b", "c"] {
+            let runs = |world: &mut World<DuplicatesEnd>, host| {
                 world.starts(host, 1).unwrap();
                 world.readies(host, 1).unwrap();
-            }
+            };
+            runs(&mut world, "c");
             if is_divided {
                 world.see(&Fact::Cut(Vec::new())).unwrap();
             }
             world.stops("c", 1).unwrap();
             world.exits("c", 1).unwrap();
             world.at(100);
+            runs(&mut world, "a");
+            runs(&mut world, "b");
             world.see(&Fact::Healed).unwrap();
             gives_way(&mut world, "a").unwrap();
             assert_eq!(gives_way(&mut world, "b").is_ok(), is_divided);

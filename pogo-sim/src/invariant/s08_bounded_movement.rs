@@ -150,7 +150,7 @@ mod tests {
         world.exits("b", 1).unwrap();
         world.picture.last.clear();
         world.picture.ended.clear();
-        world.at(7);
+        world.at(17);
         assert!(world.see(&stray).is_err(), "its view was the same for long");
     }
 
