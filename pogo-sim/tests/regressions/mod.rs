@@ -129,3 +129,15 @@ fn late_stop_ends_by_the_deadline() {
 fn start_that_was_decided_apart_may_begin_over_gossip() {
     holds("gossip-start-decided-in-a-division.plan");
 }
+
+/// The store named fewer members than the quorum, and a run went on until the next look (R17).
+#[test]
+fn quorum_ends_when_the_store_names_too_few_members() {
+    holds("quorum-ends-with-its-members.plan");
+}
+
+/// 'Not found' is no promise while others put back what a wiped store lost (R15; the oracle).
+#[test]
+fn nothing_is_promised_while_others_put_a_child_back() {
+    holds("not-found-while-others-put-it-back.plan");
+}
