@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     id::{BootId, ChildId},
-    mutant::planted,
     time::Timestamp,
 };
 
@@ -108,9 +107,7 @@ impl Children {
         let child = self.entry(id);
         child.desired = desired;
         // A new spec is a new start: who died or held on under the old one bears on it no more.
-        if !planted("new spec keeps an old refusal") {
-            child.claim_held_by = None;
-        }
+        child.claim_held_by = None;
         let spec = child.wanted().map(|(spec, _)| std::sync::Arc::clone(spec));
         let pool = spec.map(|spec| self.pools.intern(&spec, members));
         let key = match self.by_id.get_mut(id) {

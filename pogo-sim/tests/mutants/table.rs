@@ -95,12 +95,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
     of("no time to stop in", "stopping begins at the deadline (R16)", STRICT, 100),
     of("start bears no token", "the resource is told no token (R18)", STRICT, 5),
     of("claim is kept", "a claim without an instance is not given back (R25)", STRICT, 20),
-    of(
-        "new spec keeps an old refusal",
-        "a new spec waits for whom the old one waited (R18)",
-        STRICT,
-        200,
-    ),
     of("quorum of one less", "half of the members are enough (R17)", GOSSIP_QUORUM, 200),
     of(
         "lost members are not waited for",
