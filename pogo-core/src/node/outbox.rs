@@ -138,11 +138,17 @@ impl Outbox {
     /// requests may overtake each other, and so may their answers.
     fn take_releases(&mut self) -> Vec<ChildId> {
         let releases = std::mem::take(&mut self.ready.releases);
-        let is_asked_for = |id: &ChildId| {
-            self.open.values().any(|open| matches!(open, Open::Acquire(ids) if ids.contains(id)))
-        };
+        if releases.is_empty() {
+            return Vec::new();
+        }
+        let asked_for: BTreeSet<&ChildId> = self
+            .open
+            .values()
+            .filter_map(|open| if let Open::Acquire(ids) = open { Some(ids) } else { None })
+            .flatten()
+            .collect();
         let (waiting, free): (BTreeSet<_>, BTreeSet<_>) =
-            releases.into_iter().partition(is_asked_for);
+            releases.into_iter().partition(|id| asked_for.contains(id));
         self.ready.releases = waiting;
         free.into_iter().collect()
     }

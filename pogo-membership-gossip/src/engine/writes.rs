@@ -349,6 +349,9 @@ impl Engine {
     }
 
     fn leave_if_known(&mut self) {
+        if self.writes.leaving.is_empty() {
+            return;
+        }
         let shared = self.writes.open.iter().find(|(_, it)| it.is_shared()).map(|(id, _)| *id);
         let is_known = |it: &Leaving| shared.is_none_or(|first| first > it.after);
         let (known, waiting) = mem::take(&mut self.writes.leaving).into_iter().partition(is_known);
