@@ -1,9 +1,13 @@
 //! What Pogo is for: every member is asked for the same monitors, and of each one runs.
 //!
-//! Three supervisors share this process here; with another URL they would be three hosts.
+//! Three supervisors share this process here, as on three hosts. What they know of each other comes
+//! by the URL that is given, one for all or one for each, and by nothing else:
 //!
 //! ```console
 //! $ cargo run -p pogo-examples --example service_monitor
+//! $ cargo run -p pogo-examples --example service_monitor -- etcd://127.0.0.1:2379/example
+//! $ cargo run -p pogo-examples --example service_monitor -- 'gossip://127.0.0.1:7001?seeds=127.0.0.1:7001' \
+//!       'gossip://127.0.0.1:7002?seeds=127.0.0.1:7001' 'gossip://127.0.0.1:7003?seeds=127.0.0.1:7001'
 //! ```
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
@@ -69,16 +73,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = TcpListener::bind("127.0.0.1:0").await?;
     let port = service.local_addr()?.port();
 
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    let urls = if given.is_empty() { vec!["memory://example".to_owned()] } else { given };
     let mut members = Vec::new();
-    for name in MEMBERS {
+    for (name, url) in MEMBERS.iter().zip(urls.iter().cycle()) {
         let member = Supervisor::builder("monitors")
-            .backend("memory://example")
-            .name(name)
+            .backend(url)
+            .name(*name)
             .kind(ServiceMonitor { port, patience: Duration::from_secs(1) })
             .start()
             .await?;
-        member.ready().await?;
         members.push(member);
+    }
+    for member in &members {
+        member.ready().await?;
     }
 
     let ids = ask_everywhere(&members).await?;

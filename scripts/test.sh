@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Where some systems keep the tools of the network, out of the path of users.
 PATH+=:/usr/sbin:/sbin
 
-STAGES=(fmt rules clippy pure test doctest doc demo sim network containers)
+STAGES=(fmt rules clippy pure test doctest doc demo sim network stores containers)
 
 usage() {
     cat <<'TEXT'
@@ -23,6 +23,7 @@ Runs the named stages, or all of them in this order:
   demo        the demo kills members for 20 s, loses no child and runs none twice
   sim         2,000 random clusters of 5 members and 20 children keep every law for 60 s each, in virtual time
   network     agents on machines that are cut off from each other, in network namespaces
+  stores      the backends of stores pass the suite against real servers, which are killed, frozen, wiped and divided
   containers  agents in containers of the static image, run by docker-compose
 
 options:
@@ -30,11 +31,16 @@ options:
   --verbose  show the output of each stage as it comes
   --help     show this text
 
-Every stage but the last two needs Rust and a C linker only. 'network' needs Linux and iproute2, iptables, util-linux;
-and root only where the kernel keeps users from making namespaces. 'containers' needs Linux and a Docker daemon that
-answers to you. No stage is ever skipped: to do without one, name the others.
+Every stage needs Rust, a C linker, and protoc with its standard definitions (the client of etcd is generated); all but
+the last three need nothing else. 'network' needs Linux and iproute2, iptables, util-linux; and root only where the
+kernel keeps users from making namespaces. 'stores' and 'containers' need Linux and a Docker daemon that answers to you;
+with POGO_ETCD=process the servers of 'stores' are processes of this machine, and etcd and etcdctl are needed instead.
+No stage is ever skipped: to do without one, name the others.
 TEXT
 }
+
+# Those that build the whole workspace.
+BUILD_STAGES="clippy test doctest doc demo sim network stores containers"
 
 # --- what must be there ------------------------------------------------------------------------
 
@@ -43,12 +49,14 @@ TEXT
 REQUIREMENTS=(
     "C linker|command -v cc|install_package gcc libc6-dev|"
     "cargo|command -v cargo|install_rust|"
+    "protoc and its definitions|protoc_answers|install_package protobuf-compiler libprotobuf-dev|$BUILD_STAGES"
     "rustfmt|cargo fmt --version|rustup component add rustfmt|fmt"
     "clippy|cargo clippy --version|rustup component add clippy|clippy"
     "iproute2|command -v ip|install_package iproute2|network"
     "iptables|command -v iptables|install_package iptables|network"
     "util-linux|command -v unshare && command -v setpriv|install_package util-linux|network"
     "network namespaces|as_root_of_a_network true|refuse_namespaces|network"
+    "what servers run on|store_servers_answer|install_store_servers|stores"
     "Docker engine|docker_answers|install_docker|containers"
     "docker-compose|compose_answers|install_package docker-compose|containers"
 )
@@ -82,6 +90,21 @@ refuse_namespaces() {
     return 1
 }
 
+# The compiler, and the definitions that are a package of their own.
+protoc_answers() {
+    local folder
+    folder=$(mktemp -d)
+    # shellcheck disable=SC2064  # the folder of now
+    trap "rm -rf '$folder'" EXIT
+    printf 'syntax = "proto3"; import "google/protobuf/descriptor.proto";' >"$folder/check.proto"
+    "${PROTOC:-protoc}" --proto_path="$folder" --descriptor_set_out=/dev/null "$folder/check.proto"
+}
+
+# Whatever the servers of stores run on, by the user's choice.
+store_servers_answer() {
+    if [[ ${POGO_ETCD:-container} == process ]]; then etcd --version && etcdctl version; else docker_answers; fi
+}
+
 docker_answers() {
     timeout 20 docker info
 }
@@ -89,6 +112,10 @@ docker_answers() {
 # As a program, or as a part of docker's.
 compose_answers() {
     docker-compose version || docker compose version
+}
+
+install_store_servers() {
+    if [[ ${POGO_ETCD:-container} == process ]]; then install_package etcd-server etcd-client; else install_docker; fi
 }
 
 # Docker's daemon is started as the system does it, or by hand where nothing manages services, as in a container.
@@ -233,7 +260,7 @@ stage_rules() {
 stage_clippy() {
     cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
     # A target with `test = false` is not among all.
-    cargo clippy --locked --quiet --workspace --test network -- -D warnings
+    cargo clippy --locked --quiet --workspace --test network --test stores -- -D warnings
     cargo clippy --locked --quiet -p pogo-core --no-default-features -- -D warnings
     echo "figures: no warnings"
 }
@@ -320,6 +347,24 @@ stage_network() {
     as_root_of_a_network cargo test --locked --quiet --workspace --test network -- --nocapture --test-threads=8 --skip compose 2>&1 |
         tee "$logs/network.cargo" || broken_run=1
     count_tests network && [[ -z ${broken_run:-} ]]
+}
+
+stage_stores() {
+    local began=$SECONDS images left_out=()
+    if [[ ${POGO_ETCD:-container} == process ]]; then
+        echo "left out, as POGO_ETCD is process: tests of servers that are cut off from each other, which need containers"
+        left_out=(--skip divisions::)
+    else
+        images=$(scripts/stores.sh)
+        echo "$images"
+        echo "the images took $((SECONDS - began))s"
+        while IFS= read -r image; do export "${image?}"; done <<<"$images"
+    fi
+    # Some of them run the examples as programs.
+    cargo build --locked --quiet --workspace --examples
+    cargo test --locked --quiet --workspace --test stores -- --nocapture --test-threads=4 "${left_out[@]}" 2>&1 |
+        tee "$logs/stores.cargo" || broken_run=1
+    count_tests stores && [[ -z ${broken_run:-} ]]
 }
 
 stage_containers() {

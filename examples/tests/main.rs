@@ -56,3 +56,10 @@ fn custom_backend_keeps_children_when_a_member_leaves() {
     assert_eq!(on("runs on right"), 6, "at first or after the other has left: {said}");
     assert!(on("runs on left") > 0, "{said}");
 }
+
+#[test]
+fn strict_singleton_moves_and_its_old_token_is_refused() {
+    let said = run("strict_singleton");
+    assert!(said.contains("a write with the old token is refused"), "{said}");
+    assert!(said.contains("ash wrote entry") && said.contains("birch wrote entry"), "{said}");
+}

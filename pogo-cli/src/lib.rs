@@ -6,6 +6,7 @@ pub mod bench;
 pub mod client;
 pub mod clock;
 pub mod demo;
+pub mod epoch;
 pub mod fleet;
 mod http;
 mod interrupts;

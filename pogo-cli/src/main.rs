@@ -8,6 +8,7 @@ use pogo_cli::{
     bench::{self, BenchArgs},
     client::{self, Answered, ClientCommand},
     demo::{self, DemoArgs},
+    epoch::{self, EpochArgs},
     keygen::{self, KeygenArgs},
     kinds::command::{GuardArgs, become_program},
     sim::{self, Build, SimArgs},
@@ -31,6 +32,7 @@ enum Command {
     #[command(flatten)]
     Client(ClientCommand),
     Keygen(KeygenArgs),
+    Epoch(EpochArgs),
     /// Becomes a program that ends with the agent; for the agent's own use
     #[command(hide = true)]
     BecomeProgram(GuardArgs),
@@ -74,6 +76,10 @@ fn main() -> ExitCode {
             Err(error) => refuse(&error, error.is_usage()),
         },
         Command::Keygen(args) => match keygen::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&error, error.is_usage()),
+        },
+        Command::Epoch(args) => match run(epoch::run(args)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error, error.is_usage()),
         },

@@ -268,6 +268,12 @@ impl FencingToken {
         Self(number)
     }
 
+    /// The token of what a store created at a revision in an epoch: a higher epoch is above every
+    /// revision of a lower one. Revisions stay below 2^48.
+    pub const fn of(epoch: u64, revision: u64) -> Self {
+        Self(epoch << 48 | revision)
+    }
+
     /// Its number.
     pub const fn get(self) -> u64 {
         self.0

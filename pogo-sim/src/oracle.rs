@@ -18,6 +18,7 @@ use crate::plan::ChildPlan;
 pub struct Oracle {
     changes: BTreeMap<ChildId, Vec<Change>>,
     divisions: Vec<(Timestamp, Timestamp)>,
+    losses: Vec<Timestamp>,
     spread: Duration,
     lag: Duration,
     horizon: Duration,
@@ -118,6 +119,12 @@ impl Oracle {
         }
     }
 
+    /// Notes that the backend has lost data. What a member puts back of it (R15) and what was written
+    /// meanwhile without knowing of it are ordered as any two records (R2).
+    pub fn lost_data(&mut self, now: Timestamp) {
+        self.losses.push(now);
+    }
+
     /// Whether there is a division that has not ended.
     pub fn is_divided(&self) -> bool {
         self.divisions.last().is_some_and(|(_, end)| *end == Timestamp::MAX)
@@ -141,6 +148,11 @@ impl Oracle {
     /// The children that were ever asked for.
     pub fn children(&self) -> impl Iterator<Item = &ChildId> {
         self.changes.keys()
+    }
+
+    /// How many children that is.
+    pub fn size(&self) -> u64 {
+        u64::try_from(self.changes.len()).unwrap_or(u64::MAX)
     }
 
     /// The changes of a child in the order in which they were asked for.
@@ -210,7 +222,20 @@ impl Oracle {
             .divisions
             .iter()
             .any(|(cut, heal)| *cut <= at + self.spread && *heal + self.spread > later.asked);
-        at + self.lag < later.asked && !hidden
+        at + self.lag < later.asked && !hidden && !self.was_lost_to(later, change)
+    }
+
+    /// Whether the backend had lost `change` when `later` was written below it: clocks that differ
+    /// then order the two.
+    fn was_lost_to(&self, later: &Change, change: &Change) -> bool {
+        let (
+            Outcome::Accepted { stamp: Some(above), .. },
+            Outcome::Accepted { at, stamp: Some(below) },
+        ) = (change.outcome, later.outcome)
+        else {
+            return false;
+        };
+        below < above && self.losses.iter().any(|loss| change.asked <= *loss && *loss <= at)
     }
 }
 
@@ -307,6 +332,27 @@ mod tests {
         assert_eq!(oracle.expected(&child()), Expected::Present(ChildPlan::default()));
         oracle.rewrote(&child(), 2, once);
         assert_eq!(oracle.expected(&child()), Expected::Open);
+    }
+
+    fn stamp(hlc: u64) -> Stamp {
+        let version = pogo_core::record::Version::of(hlc, A, None);
+        Stamp { version, stage: pogo_core::record::Stage::Live }
+    }
+
+    #[test]
+    fn change_that_was_lost_and_comes_back_above_a_later_one_leaves_it_open() {
+        let mut oracle = Oracle::default();
+        let ended = oracle.asked(at(1), &child(), A, None);
+        let answer = |at, stamp| Outcome::Accepted { at, stamp: Some(stamp) };
+        oracle.answered(&child(), ended, answer(at(2), stamp(15)));
+        let start = oracle.asked(at(5), &child(), B, Some(ChildPlan::default()));
+        oracle.answered(&child(), start, answer(at(6), stamp(5)));
+        let present = Expected::Present(ChildPlan::default());
+        assert_eq!(oracle.expected(&child()), present, "nothing was lost");
+        oracle.lost_data(at(4));
+        assert_eq!(oracle.expected(&child()), Expected::Open);
+        oracle.answered(&child(), start, answer(at(6), stamp(16)));
+        assert_eq!(oracle.expected(&child()), present, "it was written above");
     }
 
     #[test]

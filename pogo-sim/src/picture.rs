@@ -28,8 +28,8 @@ pub struct Picture {
     pub instances: BTreeMap<ChildId, Vec<Instance>>,
     /// The last instance of each child that exited or died with its member.
     pub last: BTreeMap<ChildId, Instance>,
-    /// Why the last instance of a child on a process was told to stop, if it was.
-    pub ended: BTreeMap<(ChildId, BootId), Option<&'static str>>,
+    /// How the last instance of a child on a process ended.
+    pub ended: BTreeMap<(ChildId, BootId), Ended>,
     /// How long after it became ready a child may be to blame for the crash of its member (R11).
     pub strike_within: Duration,
     /// How often each child failed or was restarted, as it was not ready in time.
@@ -79,6 +79,15 @@ pub struct Host {
     pub resumed: Option<Timestamp>,
     /// How much later it handles everything.
     pub slow: Duration,
+}
+
+/// How a process' last instance of a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Why it was told to stop, if it was.
+    pub stopping: Option<&'static str>,
+    /// Since when its process had the child.
+    pub held: Timestamp,
 }
 
 /// An execution of a child.
@@ -139,7 +148,7 @@ impl Picture {
     pub fn is_restart(&self, child: &ChildId, boot: BootId) -> bool {
         self.ended
             .get(&(child.clone(), boot))
-            .is_some_and(|told| matches!(told, None | Some("restarted" | "replaced")))
+            .is_some_and(|it| matches!(it.stopping, None | Some("restarted" | "replaced")))
     }
 
     /// Whether an instance is excused for what leases and quorums promise: its process stands still, or
@@ -294,10 +303,10 @@ impl Picture {
                     self.doubtful.insert((started.child.clone(), started.boot));
                 }
                 let mut instance = Instance::new(now, started);
-                let before = self.last.get(&started.child).filter(|last| last.boot == started.boot);
-                if let Some(last) = before.filter(|_| self.is_restart(&started.child, started.boot))
-                {
-                    instance.held = last.held;
+                let before = self.ended.get(&(started.child.clone(), started.boot));
+                let is_restart = self.is_restart(&started.child, started.boot);
+                if let Some(before) = before.filter(|_| is_restart) {
+                    instance.held = before.held;
                 }
                 self.instances.entry(started.child.clone()).or_default().push(instance);
             }
@@ -348,7 +357,8 @@ impl Picture {
         let Some(instances) = self.instances.get_mut(child) else { return };
         if let Some(ended) = instances.iter().rev().find(|instance| ends(instance)) {
             self.last.insert(child.clone(), ended.clone());
-            self.ended.insert((child.clone(), ended.boot), ended.stopping);
+            let Instance { boot, stopping, held, .. } = *ended;
+            self.ended.insert((child.clone(), boot), Ended { stopping, held });
         }
         instances.retain(|instance| !ends(instance));
         if instances.is_empty() {

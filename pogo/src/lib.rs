@@ -30,6 +30,9 @@ pub use pogo_core::{
 
 pub use self::backends::AllBackends;
 
+/// etcd: its settings for code, and the epoch of its tokens.
+#[cfg(feature = "etcd")]
+pub use pogo_membership_etcd as etcd;
 /// Native gossip: its settings for code, its keys, what goes over its sockets.
 #[cfg(feature = "gossip")]
 pub use pogo_membership_gossip as gossip;

@@ -12,8 +12,6 @@ use crate::{
     record::Key,
 };
 
-const REVISION_BITS: u32 = 48;
-
 /// Who holds what.
 #[derive(Debug, Clone)]
 pub(super) struct Claims {
@@ -49,7 +47,7 @@ impl Claims {
             Some(claim) => ClaimOutcome::HeldBy { owner: claim.owner.clone(), token: claim.token },
             None => {
                 self.revision += 1;
-                let token = FencingToken::new(self.epoch << REVISION_BITS | self.revision);
+                let token = FencingToken::of(self.epoch, self.revision);
                 self.held.insert(key.clone(), Claim { session, owner: owner.clone(), token });
                 self.by_session.entry(session).or_default().insert(key.clone());
                 ClaimOutcome::Held { token }

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     id::{ChildId, RequestId},
     membership::{Durability, Expect, Guarantee, MembershipError, Put},
+    record::Stamp,
     spec::{ChildSpec, Exclusivity, SpecError},
 };
 
@@ -47,11 +48,15 @@ pub(super) struct Op {
     pub(super) change: Wish,
     /// It waits for the backend.
     pub(super) in_flight: bool,
-    /// What is known is from a read made for it.
-    is_fresh: bool,
+    /// What the backend had when it was read for this change, once it was.
+    found: Option<Found>,
     /// Some member could not be asked, so what is not known here may be there all the same (R3).
     is_unsure: bool,
 }
+
+/// What a read found: a record of this place in the order, or none.
+#[derive(Debug, Clone, Copy)]
+struct Found(Option<Stamp>);
 
 /// What a user wishes of one child.
 #[derive(Debug, Clone)]
@@ -193,7 +198,7 @@ impl Node {
     }
 
     pub(super) fn enqueue(&mut self, id: &ChildId, request: RequestId, slot: usize, change: Wish) {
-        let op = Op { request, slot, change, in_flight: false, is_fresh: false, is_unsure: false };
+        let op = Op { request, slot, change, in_flight: false, found: None, is_unsure: false };
         self.clients.queues.entry(id.clone()).or_default().push_back(op);
         self.advance(id);
     }
@@ -249,17 +254,19 @@ impl Node {
 
     fn next_move(&self, id: &ChildId, op: &Op) -> Move {
         let child = self.children.get(id);
-        let must_read = self.session.has_compare_and_set() && !op.is_fresh;
+        let must_read = self.session.has_compare_and_set() && op.found.is_none();
         let present = child.and_then(|child| self.present(child));
         match (&op.change, present) {
             (Wish::Start { spec, mode }, present) => {
-                let known = child.is_some_and(|child| child.desired.is_some());
-                self.next_of_start(spec, *mode, known, present, must_read)
+                let known = child.and_then(|child| child.desired.as_ref()).map(|it| it.stamp);
+                // What a store has lost is a memory, and others may remember better (R3, R15).
+                let is_lost = op.found.is_some_and(|Found(found)| found < known);
+                self.next_of_start(spec, *mode, known.is_some(), present, must_read, is_lost)
             }
             (Wish::Terminate, Some(_)) => Move::Write { spec: None, restart: false },
             (Wish::Terminate, None) if op.is_unsure => Move::Write { spec: None, restart: false },
             // Not known here is not yet unknown: ask before saying so.
-            (Wish::Terminate | Wish::Restart, None) if !op.is_fresh => Move::Read,
+            (Wish::Terminate | Wish::Restart, None) if op.found.is_none() => Move::Read,
             (Wish::Terminate, None) => Move::Finish(Outcome::Terminated(Ok(Terminated::NotFound))),
             (Wish::Restart, Some(spec)) => {
                 Move::Write { spec: Some(Arc::clone(spec)), restart: true }
@@ -275,6 +282,7 @@ impl Node {
         known: bool,
         present: Option<&Arc<ChildSpec>>,
         must_read: bool,
+        is_lost: bool,
     ) -> Move {
         let finish = |result| Move::Finish(Outcome::Started(result));
         let write = || Move::Write { spec: Some(Arc::clone(spec)), restart: false };
@@ -287,6 +295,7 @@ impl Node {
             },
             // What is known may be out of date where the store is the judge.
             _ if known && must_read && (same || mode == StartMode::Start) => Move::Read,
+            _ if same && is_lost => write(),
             _ if same => match info() {
                 Some(info) => finish(Ok(Started::AlreadyPresent(info))),
                 None => write(),
@@ -352,7 +361,9 @@ impl Node {
             }
         };
         let record = self.new_record(bytes);
-        let expect = match known {
+        let op = self.clients.queues.get(id).and_then(VecDeque::front);
+        let stands = op.and_then(|op| op.found).map_or(known, |Found(found)| found);
+        let expect = match stands {
             _ if !self.session.has_compare_and_set() => Expect::Newer,
             Some(stamp) => Expect::Exactly(stamp),
             None => Expect::Absent,
@@ -395,15 +406,17 @@ impl Node {
         self.advance(id);
     }
 
-    /// Something newer stands there; it has been merged, so judging again is all.
-    pub(super) fn on_op_stale(&mut self, id: &ChildId, request: RequestId, slot: usize) {
-        self.on_op_read(id, request, slot);
-    }
-
-    pub(super) fn on_op_read(&mut self, id: &ChildId, request: RequestId, slot: usize) {
+    /// What the backend has is known, and has been merged: judging anew is all.
+    pub(super) fn on_op_read(
+        &mut self,
+        id: &ChildId,
+        request: RequestId,
+        slot: usize,
+        found: Option<Stamp>,
+    ) {
         if let Some(op) = self.current_op(id, request, slot) {
             op.in_flight = false;
-            op.is_fresh = true;
+            op.found = Some(Found(found));
             self.advance(id);
         }
     }
@@ -424,7 +437,7 @@ impl Node {
         let op = self.current_op(id, request, slot).filter(|_| is_kept_by_members);
         let Some(op) = op.filter(|op| matches!(op.change, Wish::Terminate)) else { return false };
         op.is_unsure = true;
-        self.on_op_read(id, request, slot);
+        self.on_op_read(id, request, slot, None);
         true
     }
 

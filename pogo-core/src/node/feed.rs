@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Event, Node, Output,
     local::{Phase, StopCause},
-    members::Change,
+    members::{Change, Member},
     wire::{MemberRecord, ViewRecord, spec_key, state_key, strikes_key},
 };
 use crate::{
@@ -32,7 +32,8 @@ pub(super) struct Session {
     /// Members known when it began.
     pub(super) members_when_degraded: usize,
     pub(super) mass_loss: bool,
-    pub(super) cordoned: bool,
+    /// How often this member was cordoned and uncordoned: odd while it is cordoned.
+    pub(super) cordons: u32,
     /// Whether views have agreed once since the first join.
     pub(super) settled_once: bool,
     /// What was asked of members by name; the stamps order the answers.
@@ -63,7 +64,7 @@ impl Default for Session {
             degraded_at: None,
             members_when_degraded: 0,
             mass_loss: false,
-            cordoned: false,
+            cordons: 0,
             settled_once: false,
             member_records: BTreeMap::new(),
         }
@@ -79,6 +80,10 @@ impl Session {
     /// Whether requests to it make sense.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Reading | State::Live)
+    }
+
+    pub(super) const fn is_cordoned(&self) -> bool {
+        self.cordons % 2 == 1
     }
 
     pub(super) fn has_compare_and_set(&self) -> bool {
@@ -160,8 +165,14 @@ impl Node {
 
     pub(super) fn on_member_view(&mut self, boot: BootId, view: Option<ViewRecord>) {
         let told = view.is_some();
+        let cordons = |node: &Self| node.members.get(boot).map(Member::cordons);
+        let before = cordons(self);
         let change = self.members.set_view(boot, view);
         if change == Change::None {
+            // It was cordoned and uncordoned before this member heard of either.
+            if cordons(self) != before {
+                self.publisher.view_changed();
+            }
             self.try_settle();
         } else {
             self.after_member_change(boot, change);
@@ -225,6 +236,7 @@ impl Node {
                 self.sweep_owned(boot, gone);
             }
         }
+        self.outbox.resume();
         self.sweep_shared(gone);
         self.session.state = State::Live;
         if self.is_leaving() {
@@ -246,12 +258,14 @@ impl Node {
 
     /// What the snapshot did not name is gone, or was lost by the store and is put back (R15).
     fn sweep_shared(&mut self, gone: &Gone) {
+        // What a session before this one was to put back, and could not, is on its way.
+        let restored = self.outbox.facts();
         for id in self.children.ids() {
             let spec = spec_key(&id);
             if gone.shared(&spec) {
                 if gone.rolled_back() {
                     self.restore_spec(&id);
-                } else {
+                } else if !restored.contains(&spec) {
                     self.drop_shared(&spec);
                 }
             } else if gone.rolled_back() {

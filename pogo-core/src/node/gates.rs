@@ -27,7 +27,7 @@ impl Node {
             losses: &self.losses,
             ttl: self.session.capabilities.as_ref().and_then(|it| it.lease_ttl),
             leaving: self.departure.leaving(),
-            cordoned: self.session.cordoned,
+            cordoned: self.session.is_cordoned(),
         }
     }
 
@@ -124,11 +124,11 @@ impl Node {
 
     /// Takes a cordon of this member.
     pub(super) fn set_cordoned(&mut self, cordoned: bool) {
-        if self.session.cordoned == cordoned {
+        if self.session.is_cordoned() == cordoned {
             return;
         }
-        self.session.cordoned = cordoned;
-        let view = self.members.view(cordoned);
+        self.session.cordons = self.session.cordons.wrapping_add(1);
+        let view = self.members.view(self.session.cordons);
         self.on_member_view(self.boot, Some(view));
         self.publisher.view_changed();
     }

@@ -106,7 +106,7 @@ impl<'a> Inspect<'a> {
 
     /// This member's view (R6).
     pub fn view(&self) -> View {
-        let view = self.0.members.view(self.0.session.cordoned);
+        let view = self.0.members.view(self.0.session.cordons);
         View { members: view.members, digest: view.digest }
     }
 

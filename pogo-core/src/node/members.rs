@@ -40,7 +40,12 @@ impl Member {
     }
 
     pub(super) fn is_cordoned(&self) -> bool {
-        self.view.as_ref().is_some_and(|view| view.cordoned)
+        self.view.as_ref().is_some_and(ViewRecord::is_cordoned)
+    }
+
+    /// How often it was cordoned and uncordoned, as it says.
+    pub(super) fn cordons(&self) -> u32 {
+        self.view.as_ref().map_or(0, |view| view.cordons)
     }
 
     /// Whether it may own children at all.
@@ -248,14 +253,14 @@ impl Members {
     }
 
     /// This member's view, to be published.
-    pub(super) fn view(&self, cordoned: bool) -> ViewRecord {
+    pub(super) fn view(&self, cordons: u32) -> ViewRecord {
         let mut hasher = Xxh3::new();
         let mut members = Vec::new();
         for member in self.active() {
             let boot = member.info.id.boot;
             members.push(boot);
             hasher.update(&boot.bits().to_le_bytes());
-            hasher.update(&[u8::from(member.is_cordoned())]);
+            hasher.update(&member.cordons().to_le_bytes());
             let metadata = &member.info.metadata;
             hasher.update(&metadata.weight.to_le_bytes());
             for (label, value) in &metadata.labels {
@@ -269,7 +274,7 @@ impl Members {
         }
         let inactive = self.iter().filter(|it| it.info.status != MemberStatus::Active);
         let inactive = inactive.map(|member| member.info.id.boot).collect();
-        ViewRecord { members, digest: hasher.digest(), cordoned, inactive }
+        ViewRecord { members, digest: hasher.digest(), cordons, inactive }
     }
 
     /// Starts of unreported children wait from now on (R6).
@@ -324,7 +329,7 @@ impl Members {
         if self.by_boot.values().any(joins) {
             return false;
         }
-        let mine = self.view(false);
+        let mine = self.view(0);
         self.active().filter(|member| member.info.id.boot != self.me).all(|member| {
             member
                 .view

@@ -79,7 +79,7 @@ pub use self::{
     request::{
         Drained, Reply, Request, RequestError, StartChildError, StartMode, Started, Terminated,
     },
-    tenure::is_long_enough_a_lease,
+    tenure::{is_long_enough_a_lease, lease_margin},
 };
 use crate::{
     id::{BootId, RunId},

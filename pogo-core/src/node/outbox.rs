@@ -16,7 +16,7 @@ use crate::{
     id::{ChildId, RequestId},
     membership::{Backoff, ClaimOutcome, MemberStatus, MembershipError, Put, PutOutcome},
     mutant::planted,
-    record::{Key, Record},
+    record::{Key, Record, Stamp},
 };
 
 /// The most records in one request.
@@ -162,6 +162,12 @@ impl Outbox {
         self.ready.releases.extend(failed.releases);
     }
 
+    /// A session is live: what failed under the last one does not wait for its back-off.
+    pub(super) fn resume(&mut self) {
+        self.backoff.reset();
+        self.retry();
+    }
+
     /// What a former session was told in order is told anew; late answers to it are void.
     pub(super) fn begin_session(&mut self) {
         self.open.retain(|_, open| !matches!(open, Open::Publish(_) | Open::Status(_)));
@@ -173,6 +179,15 @@ impl Outbox {
             batch.puts.retain(|(_, purpose)| purpose.request() != Some(request));
             batch.gets.retain(|(_, lookup)| lookup.request() != Some(request));
         }
+    }
+
+    /// The records that are to be written though nobody waits for them, and are not known to be.
+    pub(super) fn facts(&self) -> BTreeSet<Key> {
+        let open = self.open.values();
+        let open = open.filter_map(|it| if let Open::Put(puts) = it { Some(puts) } else { None });
+        let all = open.chain([&self.ready.puts, &self.failed.puts]).flatten();
+        let facts = all.filter(|(_, purpose)| *purpose == Purpose::Fact);
+        facts.map(|(put, _)| put.key.clone()).collect()
     }
 
     /// Whether a record is still to be written.
@@ -276,10 +291,11 @@ impl Node {
                 self.on_written(purpose, &record);
             }
             PutOutcome::Stale { current } => {
+                let found = current.as_ref().map(|current| current.stamp);
                 if let Some(current) = current {
                     self.merge_shared(&put.key, current);
                 }
-                self.on_stale(purpose, put);
+                self.on_stale(purpose, put, found);
             }
         }
     }
@@ -296,10 +312,10 @@ impl Node {
         }
     }
 
-    /// Something newer stands there: it has been merged, and decides.
-    fn on_stale(&mut self, purpose: Purpose, put: Put) {
+    /// Something else stands there: it has been merged, and decides.
+    fn on_stale(&mut self, purpose: Purpose, put: Put, found: Option<Stamp>) {
         match purpose {
-            Purpose::Op { child, request, slot } => self.on_op_stale(&child, request, slot),
+            Purpose::Op { child, request, slot } => self.on_op_read(&child, request, slot, found),
             // The record that was to be marked is gone or newer: there is nothing left to mark.
             Purpose::Done(id) => self.on_done_told(&id),
             Purpose::Spent(id) => self.drop_unspent(&id),
@@ -386,7 +402,10 @@ impl Node {
             self.merge_shared(key, record);
         }
         match lookup {
-            Lookup::Op { child, request, slot } => self.on_op_read(&child, request, slot),
+            Lookup::Op { child, request, slot } => {
+                let found = record.map(|record| record.stamp);
+                self.on_op_read(&child, request, slot, found);
+            }
             Lookup::State(id) => self.on_state_read(&id, record),
         }
     }

@@ -64,6 +64,14 @@ impl Scene<'_> {
         needs_quorum && local.returns != self.tenure.returns()
     }
 
+    /// Whether what was released to this member may run elsewhere by now: others do not wait for a
+    /// member that is out of its quorum to take a child up (R17).
+    fn is_release_void(&self, spec: &ChildSpec, released: &Seen) -> bool {
+        // Nor for one that some do not see as this one sees itself, as after an eviction (R6).
+        matches!(self.bond(spec), Some(Bond::Quorum { .. }))
+            && (released.since < self.tenure.returned() || self.settling_gate(spec).is_some())
+    }
+
     /// Why a run of `spec` may not begin here, if so (R16, R17).
     pub(super) fn tenure_gate(&self, spec: &ChildSpec) -> Option<PendingReason> {
         let bond = self.bond(spec)?;
@@ -206,8 +214,11 @@ fn plan_other_version(child: &Child, local: &Local, scene: &Scene<'_>) -> Step {
         | Phase::Exporting { .. }
         | Phase::Unclaiming { .. }
         | Phase::Stuck { .. } => Step::Nothing,
-        // Its state is still good for the new version: whoever takes that must know of it (R9).
-        Phase::Released { to, lineage: Some(_), until } if child.owner == Some(*to) => {
+        // Whoever it was released to may be about to begin it, cordoned or not, and its state is still
+        // good (R7, R9).
+        Phase::Released { to, until, .. }
+            if child.owner == Some(*to) || may_run_alike(child, local) =>
+        {
             plan_released(child, *to, *until, scene)
         }
         Phase::Preparing(_)
@@ -216,6 +227,13 @@ fn plan_other_version(child: &Child, local: &Local, scene: &Scene<'_>) -> Step {
         | Phase::Released { .. }
         | Phase::Done { .. } => Step::Drop(DropWhy::OtherVersion),
     }
+}
+
+/// Whether the version desired may run wherever that of an instance might.
+fn may_run_alike(child: &Child, local: &Local) -> bool {
+    let alike =
+        |spec: &ChildSpec| spec.kind == local.spec.kind && spec.placement == local.spec.placement;
+    child.wanted().is_some_and(|(spec, _)| alike(spec))
 }
 
 /// The instance runs the desired version.
@@ -404,13 +422,13 @@ fn plan_absent(child: &Child, spec: &ChildSpec, version: Version, scene: &Scene<
         if gate.is_some() {
             return Step::Nothing;
         }
-        let mine = matches!(standing(child, version, scene), Standing::ReleasedToMe);
+        let mine = matches!(standing(child, spec, version, scene), Standing::ReleasedToMe);
         return if mine { plan_claim(child) } else { Step::Nothing };
     }
     if let Some(gate) = scene.takeover_gate.clone().or(gate) {
         return Step::Blocked(gate);
     }
-    match standing(child, version, scene) {
+    match standing(child, spec, version, scene) {
         Standing::Held(holder) => plan_held(child, spec, holder, scene),
         Standing::Completing => Step::Nothing,
         Standing::ReleasedElsewhere(until) => Step::WaitUntil(until),
@@ -428,7 +446,12 @@ enum Standing<'a> {
     Orphan,
 }
 
-fn standing<'a>(child: &'a Child, version: Version, scene: &Scene<'_>) -> Standing<'a> {
+fn standing<'a>(
+    child: &'a Child,
+    spec: &ChildSpec,
+    version: Version,
+    scene: &Scene<'_>,
+) -> Standing<'a> {
     let mut standing = Standing::Orphan;
     for seen in &child.reports {
         match &seen.report.phase {
@@ -436,7 +459,9 @@ fn standing<'a>(child: &'a Child, version: Version, scene: &Scene<'_>) -> Standi
             // The completion of a former version bears on nothing.
             ReportPhase::Done => {}
             ReportPhase::Released { to, .. } if *to == scene.me => {
-                standing = Standing::ReleasedToMe;
+                if !scene.is_release_void(spec, seen) {
+                    standing = Standing::ReleasedToMe;
+                }
             }
             ReportPhase::Released { to, .. } => {
                 let until = seen.since + scene.config.handover_timeout;

@@ -123,7 +123,7 @@ impl Node {
                 let to = local.moving_to().and_then(|to| self.members.name(to)).cloned();
                 to_packed(&local.to_report(child.claim, to)).ok()
             }
-            OwnedKey::View => to_packed(&self.members.view(self.session.cordoned)).ok(),
+            OwnedKey::View => to_packed(&self.members.view(self.session.cordons)).ok(),
             OwnedKey::Want(id) => self
                 .children
                 .get(id)

@@ -53,6 +53,8 @@ pub(super) struct Tenure {
     quorums: BTreeMap<NonZeroU32, bool>,
     /// How often this member has come into a quorum: what was held before may run elsewhere.
     returns: u64,
+    /// When it last came into one.
+    returned: Timestamp,
     /// Whether something waits for a lease or a quorum.
     is_awaited: bool,
 }
@@ -60,7 +62,7 @@ pub(super) struct Tenure {
 /// Whether a lease of this length leaves a strict child time to stop in, and room for two lost
 /// renewals (R16).
 pub fn is_long_enough_a_lease(ttl: Duration) -> bool {
-    ttl / 5 + KILL + margin(ttl) + ttl / 2 < ttl
+    ttl / 5 + KILL + lease_margin(ttl) + ttl / 2 < ttl
 }
 
 impl Tenure {
@@ -72,6 +74,11 @@ impl Tenure {
     /// How often this member has come into a quorum.
     pub(super) const fn returns(&self) -> u64 {
         self.returns
+    }
+
+    /// When this member last came into a quorum.
+    pub(super) const fn returned(&self) -> Timestamp {
+        self.returned
     }
 
     /// The window of R17.
@@ -86,9 +93,9 @@ impl Tenure {
                 (None, _) => Timestamp::MAX,
                 (Some(_), None) => Timestamp::ZERO,
                 (Some(ttl), Some(lease)) if planted("no time to stop in") => {
-                    lease.earlier_by(margin(ttl))
+                    lease.earlier_by(lease_margin(ttl))
                 }
-                (Some(ttl), Some(lease)) => lease.earlier_by(margin(ttl) + budget),
+                (Some(ttl), Some(lease)) => lease.earlier_by(lease_margin(ttl) + budget),
             },
             Bond::Quorum { size } => self.quorum_until(size.get() as usize, members),
         }
@@ -152,7 +159,7 @@ pub(super) const fn grace(shutdown: Shutdown) -> Duration {
 }
 
 /// How long before the lease's end a strict run is gone.
-fn margin(ttl: Duration) -> Duration {
+pub fn lease_margin(ttl: Duration) -> Duration {
     if planted("fence margin zero") { Duration::ZERO } else { (ttl / 10).max(LEAST_MARGIN) }
 }
 
@@ -365,6 +372,7 @@ impl Node {
                 self.tenure.quorums.insert(size, is);
                 if is {
                     self.tenure.returns += 1;
+                    self.tenure.returned = now;
                     self.losses.meet_strangers();
                     self.recount_losses();
                 }

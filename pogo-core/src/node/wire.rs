@@ -206,14 +206,21 @@ pub(super) enum ReportPhase {
 pub(super) struct ViewRecord {
     pub(super) members: Vec<BootId>,
     pub(super) digest: u64,
-    /// Whether this member refuses new children. Its own word, not the record that asked for it:
-    /// only so do others learn of its last start before they stop counting on it.
-    pub(super) cordoned: bool,
+    /// How often this member has begun to refuse new children, or ceased to: odd while it does. Its
+    /// own word, not the record that asked for it: only so do others learn of its last start before
+    /// they stop counting on it. A count, so that a view from before a cordon that was taken back is
+    /// not taken for one from after it (R6).
+    pub(super) cordons: u32,
     /// Who else is seen, and is not active (R17).
     pub(super) inactive: Vec<BootId>,
 }
 
 impl ViewRecord {
+    /// Whether this member refuses new children.
+    pub(super) const fn is_cordoned(&self) -> bool {
+        self.cordons % 2 == 1
+    }
+
     /// All that are seen.
     pub(super) fn all(&self) -> impl Iterator<Item = BootId> {
         self.members.iter().chain(&self.inactive).copied()

@@ -41,6 +41,7 @@ pub struct Builder<B> {
     min_members: u32,
     max_moves: u32,
     join_timeout: Duration,
+    abort_past_deadline: bool,
     backends: PhantomData<fn() -> B>,
 }
 
@@ -63,6 +64,7 @@ impl<B: Backends> Builder<B> {
             max_moves: config.max_moves.get(),
             config,
             join_timeout: Duration::from_secs(15),
+            abort_past_deadline: false,
             backends: PhantomData,
         }
     }
@@ -144,6 +146,14 @@ impl<B: Backends> Builder<B> {
     /// write.
     pub const fn accept_best_effort_claims(mut self) -> Self {
         self.config.accept_best_effort_claims = true;
+        self
+    }
+
+    /// Ends the whole process where a strict child still runs past its deadline, because it blocks
+    /// its thread: as a crash, which others can tell from a member that is slow (R16). Without this
+    /// such a child is `Stuck`.
+    pub const fn abort_past_deadline(mut self) -> Self {
+        self.abort_past_deadline = true;
         self
     }
 
@@ -249,7 +259,15 @@ impl<B: Backends> Builder<B> {
             clock: Arc::<SystemClock>::clone(&clock),
         };
         let joining = Joining { membership: backend.membership, join, seed };
-        Ok(Plan { joining, config: self.config, kinds, children: self.children, clock, runtime })
+        Ok(Plan {
+            joining,
+            config: self.config,
+            kinds,
+            children: self.children,
+            clock,
+            runtime,
+            abort_past_deadline: self.abort_past_deadline,
+        })
     }
 
     fn check_settings(&mut self) -> Result<(), StartError> {

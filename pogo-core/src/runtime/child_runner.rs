@@ -87,7 +87,7 @@ impl ChildRunner {
 
     /// Carries out [`Output::StartChild`](crate::node::Output::StartChild).
     pub fn start(&mut self, member: MemberName, start: StartChild) {
-        self.runs.start(member, start);
+        self.runs.start(member, start, None);
     }
 
     /// Carries out [`Output::StopChild`](crate::node::Output::StopChild).

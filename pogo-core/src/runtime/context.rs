@@ -1,11 +1,11 @@
 //! What a running child is handed: who it is, and its line to the supervisor.
 
-use std::{any::TypeId, fmt, future::Future, marker::PhantomData, sync::Arc};
+use std::{any::TypeId, fmt, future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::run::Run;
+use super::{fence::Fence, run::Run};
 use crate::{
     id::{ChildId, FencingToken, MemberName},
     node::StopReason,
@@ -95,6 +95,13 @@ impl<S> ChildContext<S> {
     /// The fencing token of a strict child: what it writes to must refuse lower ones.
     pub fn token(&self) -> Option<FencingToken> {
         self.run.start.token
+    }
+
+    /// How long a strict child may go on without another renewal of its member's lease; `None` for
+    /// others. It is dropped, and not polled, once that is zero (R16): what takes longer than this
+    /// between two awaits is for the token to guard.
+    pub fn valid_for(&self) -> Option<Duration> {
+        self.run.fence.as_ref().map(Fence::valid_for)
     }
 
     /// Ties a task to this run: it is aborted when the run ends, and the run counts as ended only

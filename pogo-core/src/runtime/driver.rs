@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     clock::SystemClock,
     events::{Observers, Subscription},
+    fence::Fence,
     run::Notice,
     runs::Runs,
     session::{FromSession, Line},
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     id::{ChildId, MemberId, RequestId},
     membership::{Capabilities, Event},
-    node::{ChildInfo, Input, Inspect, Node, Output, Reply, Request},
+    node::{ChildInfo, Input, Inspect, Node, Output, Reply, Request, StartChild},
     time::{Clock, Now, Timestamp},
 };
 
@@ -190,6 +191,14 @@ impl Driver {
         false
     }
 
+    /// Starts a run; a strict one ends with the lease of the session that holds its claim.
+    fn start_child(&mut self, start: StartChild) {
+        let ttl = self.capabilities.lease_ttl.filter(|_| start.token.is_some());
+        let clock = || Arc::<SystemClock>::clone(&self.clock);
+        let fence = ttl.map(|ttl| Fence::new(self.line.presence(), clock(), ttl));
+        self.runs.start(self.me.name.clone(), start, fence);
+    }
+
     /// Gives the node an input and executes what follows; true once the member has left.
     fn handle(&mut self, input: Input) -> bool {
         let now = self.clock.now();
@@ -212,7 +221,7 @@ impl Driver {
             }
             Output::ProbeAll(on) => self.line.probe_all(on),
             Output::Rejoin => self.line.rejoin(),
-            Output::StartChild(start) => self.runs.start(self.me.name.clone(), start),
+            Output::StartChild(start) => self.start_child(start),
             Output::StopChild { run, reason, shutdown, .. } => {
                 self.runs.stop(now.mono, run, reason, shutdown);
             }

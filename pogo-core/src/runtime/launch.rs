@@ -34,6 +34,7 @@ pub(super) struct Plan {
     pub(super) clock: Arc<SystemClock>,
     /// Where the children run.
     pub(super) runtime: Handle,
+    pub(super) abort_past_deadline: bool,
 }
 
 /// Whoever waits for the start.
@@ -100,7 +101,8 @@ fn assemble(plan: Plan, session: Session) -> (Driver, Inner) {
         capabilities: plan.joining.membership.capabilities(),
         me,
         line: Line::new(plan.joining, session),
-        runs: Runs::new(plan.kinds.clone(), plan.runtime, notice_sender),
+        runs: Runs::new(plan.kinds.clone(), plan.runtime, notice_sender)
+            .abort_past_deadline(plan.abort_past_deadline),
         notices,
         inbox: Inbox::new(commands),
         observers: Observers::new(),

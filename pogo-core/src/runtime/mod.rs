@@ -22,6 +22,7 @@ mod context;
 mod driver;
 mod error;
 mod events;
+mod fence;
 mod kind;
 mod launch;
 mod listing;

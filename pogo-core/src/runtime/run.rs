@@ -22,7 +22,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::kind::Runnable;
+use super::{
+    fence::{Fence, Fenced},
+    kind::Runnable,
+};
 use crate::{
     id::{MemberName, RunId},
     node::{ExitReason, RunEnd, StartChild, StopReason},
@@ -47,6 +50,8 @@ pub(super) enum Notice {
 pub(super) struct Run {
     pub(super) start: StartChild,
     pub(super) member: MemberName,
+    /// Of a strict run.
+    pub(super) fence: Option<Fence>,
     runtime: Handle,
     notices: UnboundedSender<Notice>,
     control: Mutex<Control>,
@@ -78,17 +83,24 @@ impl Run {
     pub(super) fn new(
         start: StartChild,
         member: MemberName,
+        fence: Option<Fence>,
         runtime: Handle,
         notices: UnboundedSender<Notice>,
     ) -> Arc<Self> {
         Arc::new(Self {
             start,
             member,
+            fence,
             runtime,
             notices,
             control: Mutex::default(),
             changed: Notify::new(),
         })
+    }
+
+    /// Whether it is a strict run that may not be polled any more.
+    pub(super) fn is_past_deadline(&self) -> bool {
+        self.fence.as_ref().is_some_and(Fence::is_past)
     }
 
     /// Starts the run on the caller's runtime.
@@ -147,6 +159,10 @@ impl Run {
         }
         let tasks = control.tasks.get_or_insert_with(JoinSet::new);
         while tasks.try_join_next().is_some() {}
+        let fence = self.fence.clone();
+        let task = async move {
+            Fenced::new(fence, pin!(task)).await;
+        };
         tasks.spawn_on(task, &self.runtime);
     }
 
@@ -155,10 +171,11 @@ impl Run {
             return ExitReason::Unstartable(format!("kind {} is unknown", self.start.spec.kind));
         };
         let mut future = kind.start(Arc::clone(self));
+        let child = AssertUnwindSafe(future.as_mut()).catch_unwind();
         let ended = tokio::select! {
             biased;
             () = self.until(|control| control.abort.then_some(())) => None,
-            end = AssertUnwindSafe(future.as_mut()).catch_unwind() => Some(end),
+            end = Fenced::new(self.fence.clone(), child) => end,
         };
         let dropped = catch_unwind(AssertUnwindSafe(move || drop(future)));
         match (ended, dropped) {

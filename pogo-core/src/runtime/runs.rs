@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
 
 use super::{
+    fence::Fence,
     kind::Kinds,
     run::{Notice, Run},
 };
@@ -25,6 +26,8 @@ use crate::{
 
 /// How long an aborted run may take before it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
+/// And at least, where it is a strict one that is past its deadline.
+const KILL: Duration = Duration::from_millis(100);
 
 /// The runs that have not exited.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) struct Runs {
     kinds: Kinds,
     runtime: Handle,
     notices: UnboundedSender<Notice>,
+    /// Whether the process ends where a strict run is still there past its deadline.
+    abort_past_deadline: bool,
     live: BTreeMap<RunId, Live>,
     alarms: BTreeSet<(Timestamp, RunId)>,
 }
@@ -54,13 +59,25 @@ impl Runs {
         runtime: Handle,
         notices: UnboundedSender<Notice>,
     ) -> Self {
-        Self { kinds, runtime, notices, live: BTreeMap::new(), alarms: BTreeSet::new() }
+        Self {
+            kinds,
+            runtime,
+            notices,
+            abort_past_deadline: false,
+            live: BTreeMap::new(),
+            alarms: BTreeSet::new(),
+        }
     }
 
-    pub(super) fn start(&mut self, member: MemberName, start: StartChild) {
+    pub(super) const fn abort_past_deadline(mut self, abort: bool) -> Self {
+        self.abort_past_deadline = abort;
+        self
+    }
+
+    pub(super) fn start(&mut self, member: MemberName, start: StartChild, fence: Option<Fence>) {
         let id = start.run;
         let code = self.kinds.code(&start.spec.kind);
-        let run = Run::new(start, member, self.runtime.clone(), self.notices.clone());
+        let run = Run::new(start, member, fence, self.runtime.clone(), self.notices.clone());
         run.launch(code);
         self.live.insert(id, Live { run, alarm: None });
     }
@@ -126,6 +143,11 @@ impl Runs {
             match live.alarm.take() {
                 Some((_, Alarm::Abort)) => self.abort(now, run),
                 Some((_, Alarm::Stuck)) => {
+                    if self.abort_past_deadline && live.run.is_past_deadline() {
+                        let child = &live.run.start.child;
+                        tracing::error!(%child, "a strict child blocks its thread past its deadline: this process ends");
+                        std::process::abort();
+                    }
                     stuck.push(Input::ChildStuck { child: live.run.start.child.clone(), run });
                 }
                 None => {}
@@ -140,7 +162,12 @@ impl Runs {
             return;
         }
         live.run.tell(|control| control.abort = true);
-        self.set_alarm(id, now + STUCK_AFTER, Alarm::Stuck);
+        let patience = live
+            .run
+            .fence
+            .as_ref()
+            .map_or(STUCK_AFTER, |fence| fence.deadline().since(now).clamp(KILL, STUCK_AFTER));
+        self.set_alarm(id, now + patience, Alarm::Stuck);
     }
 
     /// Sets the alarm of a run; the watch on an abort is never undone, and a bound never grows.

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::error::StartError;
 use crate::{
     id::{MemberId, RequestId},
-    membership::{Backoff, Event, Join, Membership, MembershipError, Session},
+    membership::{Backoff, Event, Join, Membership, MembershipError, Presence, Session},
     node::{Answer, Contact, MembershipRequest},
 };
 
@@ -173,6 +173,12 @@ impl Line {
         let State::Joined(session) = &self.state else { return None };
         let (lease, answered) = (session.presence.lease_deadline(), session.presence.contacts());
         Some(Contact { lease, answered })
+    }
+
+    /// The session's presence, while there is one.
+    pub(super) fn presence(&self) -> Option<Arc<dyn Presence>> {
+        let State::Joined(session) = &self.state else { return None };
+        Some(Arc::clone(&session.presence))
     }
 
     /// Has the session probe every member, or no more than it needs itself (R17).

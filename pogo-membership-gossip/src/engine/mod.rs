@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use pogo_core::{
     membership::MembershipError,
     random::Rng,
+    record::Record,
     time::{Now, Timestamp},
 };
 
@@ -42,7 +43,7 @@ use crate::{
     message::Message,
     owned::OwnedStore,
     peer::{Life, PeerId, Update},
-    shared::SharedStore,
+    shared::{ScopedKey, SharedStore},
     swim::{FULL_MESH, Swim, SwimOutput, Via},
 };
 
@@ -143,6 +144,11 @@ impl Engine {
     /// The other peers as this one holds them, the dead ones too.
     pub fn peers(&self) -> impl Iterator<Item = &Update> {
         self.swim.peers()
+    }
+
+    /// The shared record that this peer has, whether its sessions know of it yet or not.
+    pub fn record(&self, key: &ScopedKey) -> Option<&Record> {
+        self.shared.get(key)
     }
 
     fn on_timeout(&mut self) {

@@ -6,7 +6,11 @@
 
 use std::time::Duration;
 
-use pogo_core::{id::BootId, time::Timestamp};
+use pogo_core::{
+    id::BootId,
+    record::{Stage, Stamp},
+    time::Timestamp,
+};
 
 use super::{Law, Violation};
 use crate::{
@@ -35,6 +39,12 @@ impl BoundedMovement {
     /// Whether the starter's view was the same for so long that it cannot have been the owner when
     /// it decided to start.
     fn is_stray(&self, now: Timestamp, started: &Started, picture: &Picture) -> bool {
+        // Where the one start of a temporary child was taken it begins, however long its claim is
+        // waited for (R5).
+        let is_taken = |(stamp, _): (Stamp, bool)| stamp.stage == Stage::Spent(started.boot);
+        if started.record.is_some_and(is_taken) {
+            return false;
+        }
         let Some(host) = picture.hosts.get(&started.host) else { return true };
         let mut in_flight = self.in_flight(picture);
         let last_gain = host.view.values().max().copied().unwrap_or_default();
@@ -129,6 +139,29 @@ mod tests {
         world.starts("d", 1).unwrap();
     }
 
+    /// Two sides of a division tried a failing child in turns (random clusters, seed 2205).
+    #[test]
+    fn attempts_elsewhere_do_not_make_a_holder_a_new_one() {
+        let mut world = World::of(
+            BoundedMovement::new(Duration::from_secs(5), Duration::from_secs(10)),
+            &["a", "b", "c"],
+        );
+        world.at(10);
+        world.starts("a", 1).unwrap();
+        world.starts("c", 1).unwrap();
+        world.exits("a", 1).unwrap();
+        world.at(20);
+        world.boots("d");
+        for host in ["a", "b", "c"] {
+            world.views(host, &["a", "b", "c", "d"]);
+        }
+        world.exits("c", 1).unwrap();
+        world.at(40);
+        world.starts("a", 2).unwrap();
+        world.exits("a", 2).unwrap();
+        world.starts("d", 1).unwrap();
+    }
+
     #[test]
     fn restart_in_place_is_no_move_and_a_new_spec_starts_anywhere() {
         let mut world = world();
@@ -152,6 +185,19 @@ mod tests {
         world.picture.ended.clear();
         world.at(17);
         assert!(world.see(&stray).is_err(), "its view was the same for long");
+    }
+
+    /// A strict one waited for an epoch that nobody there knew (random clusters, seed 2487).
+    #[test]
+    fn temporary_child_may_begin_late_where_its_one_start_was_taken() {
+        for (by, is_legal) in [("b", true), ("a", false)] {
+            let mut world = world();
+            world.at(17);
+            let record = Some((Stamp { stage: Stage::Spent(boot(by)), ..stamp(5) }, true));
+            let started = World::<BoundedMovement>::start_of("b", 1);
+            let late = Fact::Started(Started { owned: false, record, ..started });
+            assert_eq!(world.see(&late).is_ok(), is_legal);
+        }
     }
 
     /// It had decided before it was cordoned, and nobody answered (simulation, random clusters,

@@ -90,7 +90,8 @@ impl Drain {
         let boot = picture.hosts.get(host).map(|host| host.boot);
         let gave_up = |child: &ChildId| {
             let ended = boot.and_then(|boot| picture.ended.get(&(child.clone(), boot)));
-            matches!(ended, Some(Some("moving" | "draining" | "supervisor stopped")))
+            let told = ended.and_then(|it| it.stopping);
+            matches!(told, Some("moving" | "draining" | "supervisor stopped"))
         };
         let named = named.concat();
         let mut hidden = leaver.ran.iter().filter(|child| gave_up(child) && !named.contains(child));

@@ -60,7 +60,8 @@ impl NoHarm {
             || one.since <= picture.disturbed + self.known_after
             || now <= picture.disturbed + self.known_after;
         let cordoned = picture.cordoned.values().max().copied().unwrap_or_default();
-        let shifted = one.since <= self.shifted.max(cordoned) + self.in_flight;
+        // A move may have to wait for others that go on (R7), and a restart in place is no new stay.
+        let shifted = one.held <= self.shifted.max(cordoned) + self.in_flight;
         let leaving = picture.hosts.get(&one.host).is_some_and(|host| host.leaving);
         match reason {
             "terminated" => asked.is_some_and(|it| it.may_end),
@@ -158,6 +159,19 @@ mod tests {
         world.see(&told("terminated")).unwrap();
         world.asks(Some(ChildPlan { value: 1, ..ChildPlan::default() })).unwrap();
         world.see(&told("replaced")).unwrap();
+    }
+
+    /// Its move had to wait for another one, and its start failed meanwhile (random clusters on a
+    /// store, seed 3178).
+    #[test]
+    fn restart_in_place_leaves_a_move_its_cause() {
+        let mut world = world();
+        world.views("a", &["a", "b", "c"]);
+        world.exits("a", 1).unwrap();
+        world.at(60);
+        world.starts("a", 2).unwrap();
+        world.at(70);
+        world.stops("a", 2).unwrap();
     }
 
     #[test]

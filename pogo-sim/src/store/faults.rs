@@ -90,14 +90,20 @@ impl StoreModel {
         }
     }
 
-    /// Everything that the store does takes so many times longer from now on.
-    pub fn set_slow(&mut self, factor: u32) {
-        self.pace.slow = factor.max(1);
+    /// Everything that the store does takes so many times longer from now on. What is under way in
+    /// feeds comes at the new pace, too, and a renewal under way at a slower one is not waited for.
+    pub fn set_slow(&mut self, now: Timestamp, factor: u32) {
+        let former = std::mem::replace(&mut self.pace.slow, factor.max(1));
+        self.let_feeds_go(now, |_| true);
+        if self.pace.slow < former {
+            self.renew_all(now);
+        }
     }
 
-    /// Changes how long events take from now on.
-    pub const fn set_delay(&mut self, delay: Duration) {
+    /// Changes how long events take, those under way too.
+    pub fn set_delay(&mut self, now: Timestamp, delay: Duration) {
         self.pace.delay = delay;
+        self.let_feeds_go(now, |_| true);
     }
 
     /// Cuts a member off from the store, or lets it back.
@@ -241,8 +247,7 @@ impl StoreModel {
         let backup = self.faults.backup.take();
         let elections = self.faults.elections;
         self.faults = Faults { elections, backup, ..Faults::default() };
-        self.pace.slow = 1;
-        self.let_feeds_go(now, |_| true);
+        self.set_slow(now, 1);
         if was_down {
             self.after_down(now, true);
         } else {

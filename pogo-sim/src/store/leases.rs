@@ -8,7 +8,7 @@ use pogo_core::{
     time::Timestamp,
 };
 
-use super::{SessionId, Step, StoreModel, ambiguous};
+use super::{SessionId, Step, StoreModel, ambiguous, client::Client};
 
 /// Clients that lost their connection try again within this.
 const RECONNECT: Duration = Duration::from_millis(500);
@@ -22,6 +22,15 @@ impl StoreModel {
         let arrival = (sent + client.line.way(&pace)).max(now);
         let chain = client.chain;
         self.add(arrival, Step::Renew(session, chain, sent));
+    }
+
+    /// Every client that is connected sends a renewal now.
+    pub(super) fn renew_all(&mut self, now: Timestamp) {
+        let sends = |client: &Client| client.is_up && !client.is_paused && !client.has_left;
+        let clients = self.clients.iter().filter(|(_, client)| sends(client));
+        for session in clients.map(|(session, _)| *session).collect::<Vec<_>>() {
+            self.begin_renewals(now, session, now);
+        }
     }
 
     /// A renewal reaches the server, or nobody.

@@ -18,8 +18,6 @@ use super::{
     keys::{Change, Commit, Entry, Path, Value},
 };
 
-/// Bits of a token below the epoch (R18).
-const REVISION_BITS: u32 = 48;
 /// Commits that the log keeps at most.
 const LOG: usize = 4_096;
 /// How often expired leases are looked for.
@@ -299,7 +297,7 @@ impl Server {
                 self.fence
             }
         };
-        FencingToken::new(self.epoch().unwrap_or(0) << REVISION_BITS | fence)
+        FencingToken::of(self.epoch().unwrap_or(0), fence)
     }
 
     /// All data is lost.

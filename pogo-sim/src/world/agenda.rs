@@ -108,16 +108,16 @@ pub(super) enum ChildStep {
     Stuck,
 }
 
-/// All that will happen.
+/// All that will happen. Entries are large and the tree moves them about, so it has them by pointer.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    entries: BTreeMap<(Timestamp, u64), Happening>,
+    entries: BTreeMap<(Timestamp, u64), Box<Happening>>,
     decided: u64,
 }
 
 impl Agenda {
     pub(super) fn add(&mut self, at: Timestamp, happening: Happening) {
-        self.entries.insert((at, self.decided), happening);
+        self.entries.insert((at, self.decided), Box::new(happening));
         self.decided += 1;
     }
 
@@ -128,6 +128,6 @@ impl Agenda {
 
     /// Takes the first out.
     pub(super) fn take_next(&mut self) -> Option<Happening> {
-        self.entries.pop_first().map(|(_, happening)| happening)
+        self.entries.pop_first().map(|(_, happening)| *happening)
     }
 }

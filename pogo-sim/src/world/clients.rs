@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use pogo_core::{
     id::{ChildId, Kind, MemberName, RequestId},
-    node::{Reply, Request, RequestError, StartChildError, StartMode, Terminated},
+    node::{Reply, Request, RequestError, StartChildError, StartMode, Started, Terminated},
     spec::ChildSpec,
 };
 
@@ -204,6 +204,35 @@ impl World {
         }
     }
 
+    /// What a reply says of each change: less, where a store has lost data, of what was not written.
+    fn verdicts(
+        &self,
+        host: &MemberName,
+        reply: &Reply,
+        changes: &[(ChildId, ChangeIndex)],
+    ) -> Vec<Verdict> {
+        let mut verdicts = verdicts(reply, changes.len());
+        if matches!(reply, Reply::Terminated(Ok(Terminated::NotFound))) {
+            let overtaken = |(child, index): &(ChildId, ChangeIndex)| {
+                self.oracle.is_overtaken(child, *index) || self.is_to_be_restored(child)
+            };
+            if self.may_not_know() || changes.iter().any(overtaken) {
+                verdicts.fill(Verdict::Refused);
+            }
+        }
+        // 'Already present' writes nothing: it tells what the store has.
+        if let Reply::Started(results) = reply {
+            let told = results.iter().zip(changes).zip(&mut verdicts);
+            for ((result, (child, _)), verdict) in told {
+                let is_told = matches!(result, Ok(Started::AlreadyPresent(_)));
+                if is_told && self.is_to_be_replaced(host, child) {
+                    *verdict = Verdict::Refused;
+                }
+            }
+        }
+        verdicts
+    }
+
     pub(super) fn replied(&mut self, host: &MemberName, id: RequestId, reply: &Reply) {
         self.see(Fact::Replied { host: host.clone(), request: id, what: brief(reply) });
         let Some(call) = self.clients.calls.remove(&id) else { return };
@@ -219,15 +248,7 @@ impl World {
             let refused = results.iter().find_map(|result| result.as_ref().err());
             self.clients.refusal = refused.map(ToString::to_string);
         }
-        let mut verdicts = verdicts(reply, call.changes.len());
-        if matches!(reply, Reply::Terminated(Ok(Terminated::NotFound))) {
-            let overtaken = |(child, index): &(ChildId, ChangeIndex)| {
-                self.oracle.is_overtaken(child, *index) || self.is_to_be_restored(child)
-            };
-            if self.may_not_know() || call.changes.iter().any(overtaken) {
-                verdicts.fill(Verdict::Refused);
-            }
-        }
+        let verdicts = self.verdicts(host, reply, &call.changes);
         let mut open = Vec::new();
         for ((child, change), verdict) in call.changes.into_iter().zip(&verdicts) {
             match verdict {

@@ -26,7 +26,8 @@ pub(super) const JOIN_PAUSE: Duration = Duration::from_millis(250);
 const HOP: Duration = Duration::from_micros(20);
 /// So often at most may a node ask for its contacts in answer to having been told them.
 const LOOKS: u32 = 16;
-/// One in so many inputs is followed by the node's check of itself.
+/// One in so many inputs is followed by the node's check of itself; in one as many as there are
+/// children, where they are more, for it looks at each of them.
 const CHECK_EVERY: u64 = 128;
 
 impl World {
@@ -188,7 +189,7 @@ impl World {
         if !reading.is_empty() {
             self.tell_contact(name);
         }
-        if self.stats.inputs.is_multiple_of(CHECK_EVERY) {
+        if self.stats.inputs.is_multiple_of(CHECK_EVERY.max(self.oracle.size())) {
             self.check_node(name);
         }
     }
@@ -199,7 +200,7 @@ impl World {
         Some((process, host.up.as_mut()?))
     }
 
-    fn see_view(&mut self, name: &MemberName) {
+    pub(super) fn see_view(&mut self, name: &MemberName) {
         let Some(up) = self.up(name) else { return };
         let view = up.node.inspect().view();
         if up.view != Some(view.digest) {
@@ -325,7 +326,8 @@ impl World {
     }
 }
 
-/// A view follows from what the feed tells of members and of cordons, which are shared records.
+/// A view follows from what the feed tells of members. What their own records tell of cordons is looked
+/// at with the next such event, and before the cluster rests.
 fn may_change_view(input: &str) -> bool {
     matches!(input, "synced" | "member up" | "member down" | "shared")
 }

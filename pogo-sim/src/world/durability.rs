@@ -54,6 +54,14 @@ impl World {
         self.has_lost_data && self.hosts.keys().any(has_it)
     }
 
+    /// Whether what a member has read may be older than what another one is about to put back: a
+    /// store that has lost data shows what was put back first (R15).
+    pub(super) fn is_to_be_replaced(&self, host: &MemberName, child: &ChildId) -> bool {
+        let here = self.record_at(host, child).map(|(stamp, _)| stamp);
+        let is_newer = |there| self.record_at(there, child).map(|(stamp, _)| stamp) > here;
+        self.has_lost_data && self.hosts.keys().any(is_newer)
+    }
+
     /// A process has ended, or the backend has lost data: what they alone had may be lost.
     pub(super) fn lose_changes(&mut self) {
         if self.options.backend == BackendKind::Hub {
@@ -81,5 +89,6 @@ impl World {
 
     fn has(&self, host: &MemberName, child: &ChildId, stamp: Stamp) -> bool {
         self.record_at(host, child).is_some_and(|(there, _)| there.version >= stamp.version)
+            || self.backend.keeps_at(host, child, stamp)
     }
 }

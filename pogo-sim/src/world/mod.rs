@@ -17,6 +17,7 @@ mod host;
 mod operate;
 mod phases;
 mod real;
+mod resting;
 mod stalls;
 mod store;
 mod twins;
@@ -37,6 +38,7 @@ use self::{
     backend::Backend,
     clients::Clients,
     host::{Host, Up},
+    resting::Missing,
     twins::Twin,
 };
 pub(crate) use self::{
@@ -57,7 +59,8 @@ use crate::{
 /// More than this at one moment, over all members, and time does not advance (S17).
 const AT_ONCE: u32 = 100_000;
 
-/// After so many facts the laws look at everything again, whatever they remember (S1..).
+/// After so many facts, and at least four for each child, the laws look at everything again, whatever
+/// they remember (S1..).
 const FULL_EVERY: u64 = 512;
 
 /// What a run was like, in numbers.
@@ -138,6 +141,8 @@ pub(crate) struct World {
     looks: u32,
     /// Until when what looks like rest is none.
     rests_from: Timestamp,
+    /// What was missing when it was last looked.
+    missing: Option<Missing>,
     /// Whether the harness has begun to heal.
     is_healing: bool,
     /// Where real children are made, if they are not modelled.
@@ -181,6 +186,7 @@ impl World {
             needed: healing::needed(plan),
             looks: 0,
             rests_from: Timestamp::ZERO,
+            missing: None,
             is_healing: false,
             workshop: None,
             options,
@@ -269,8 +275,9 @@ impl World {
         self.watch.see(self.now, &fact, &self.picture);
         self.picture.apply(self.now, &fact);
         self.facts += 1;
+        let every = FULL_EVERY.max(4 * self.oracle.size());
         let in_full =
-            matches!(fact, Fact::Healed | Fact::Phase(_)) || self.facts.is_multiple_of(FULL_EVERY);
+            matches!(fact, Fact::Healed | Fact::Phase(_)) || self.facts.is_multiple_of(every);
         let whole = if in_full { self.laws.on_picture(self.now, &self.picture) } else { Ok(()) };
         if !matches!(fact, Fact::Handled { .. }) {
             self.trace.push((self.now, fact));

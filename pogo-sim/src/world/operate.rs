@@ -176,7 +176,7 @@ impl World {
             return;
         }
         self.delay = delay;
-        self.backend.delay(delay);
+        self.backend.delay(self.now, delay);
         self.see_feed_delay();
     }
 }

@@ -23,7 +23,7 @@ impl World {
                 false
             }
             StoreOp::Slow(factor) => {
-                store.set_slow(factor);
+                store.set_slow(now, factor);
                 false
             }
             StoreOp::CutOff(member, cut_off) => {
@@ -78,6 +78,7 @@ impl World {
 
     fn on_store_loss(&mut self) {
         self.has_lost_data = true;
+        self.oracle.lost_data(self.now);
         self.lose_changes();
     }
 

@@ -141,3 +141,97 @@ fn quorum_ends_when_the_store_names_too_few_members() {
 fn nothing_is_promised_while_others_put_a_child_back() {
     holds("not-found-while-others-put-it-back.plan");
 }
+
+/// 'Already present' is no promise while others put back what a wiped store lost (R15; the oracle).
+#[test]
+fn present_is_no_promise_while_others_put_back_that_it_was_ended() {
+    holds("present-in-a-wiped-store.plan");
+}
+
+/// A termination that the store had lost came back, by a clock that was ahead, above a start that was
+/// accepted meanwhile: the order of records decides (R2, R15; the oracle).
+#[test]
+fn change_that_a_store_lost_is_ordered_by_its_stamp_when_it_is_put_back() {
+    holds("lost-change-comes-back-above-a-later-one.plan");
+}
+
+/// A start waited for the record of a strike and that for the back-off of an outage that was over, while
+/// another member, which could not know, began the child (R6, R11).
+#[test]
+fn what_failed_in_an_outage_is_written_as_soon_as_there_is_a_session() {
+    holds("failed-write-meets-a-new-session.plan");
+}
+
+/// It waited for a claim in a store of whose epoch nobody knew, and its member was its owner no more
+/// (R5, R18; the law).
+#[test]
+fn temporary_child_begins_where_its_one_start_was_taken_however_late() {
+    holds("temporary-start-waits-for-its-claim.plan");
+}
+
+/// One event was on its way for seconds after the store had its speed again (L2; the store model).
+#[test]
+fn feed_of_a_slow_store_catches_up_when_the_store_does() {
+    holds("store-is-fast-again.plan");
+}
+
+/// The larger side of a division ran the child when the smaller one, in which it had been released to
+/// a member, came back (R17).
+#[test]
+fn release_to_a_member_that_lost_its_quorum_is_void_over_gossip() {
+    holds("gossip-release-outlived-a-quorum.plan");
+}
+
+/// Who acknowledged a change had a newer one of its own under way, and its node did not know that it
+/// stood (R3; the world).
+#[test]
+fn change_below_a_newer_one_that_is_under_way_is_accepted_over_gossip() {
+    holds("gossip-newer-change-under-way.plan");
+}
+
+/// The world looked for changed views only with some events, and a cordon that others had long heard of
+/// seemed to change a view at rest (L5; the world).
+#[test]
+fn cordon_is_seen_before_the_cluster_rests() {
+    holds("cordon-is-seen-before-rest.plan");
+}
+
+/// A release was dropped for a newer version of the child, and its releaser began that while the one it
+/// was released to, cordoned meanwhile, took the release up (R7).
+#[test]
+fn release_stands_while_its_taker_lives_whatever_the_version() {
+    holds("release-outlives-a-newer-version.plan");
+}
+
+/// The session in which a store was found empty ended before a child was put back, and the next one
+/// took the child for terminated (R15).
+#[test]
+fn child_is_put_back_however_many_sessions_that_takes() {
+    holds("put-back-outlives-its-session.plan");
+}
+
+/// A move waited for another one, and the child's start failed meanwhile (R7; the law).
+#[test]
+fn move_may_follow_a_failed_start_long_after_its_cause() {
+    holds("move-waits-while-a-start-fails.plan");
+}
+
+/// A member was cordoned and uncordoned before the others had read of the first, and took their views
+/// for equal to its own (R6, R17).
+#[test]
+fn quorum_child_runs_once_where_a_cordon_is_taken_back_at_once() {
+    holds("cordon-that-was-taken-back-at-once.plan");
+}
+
+/// A member was evicted and back at once; its releaser had read of its end and ran the child again, and
+/// it took the release up in its new session (R17).
+#[test]
+fn quorum_child_released_across_an_eviction_waits_for_views_to_agree() {
+    holds("release-across-an-eviction.plan");
+}
+
+/// The store was well again, and a renewal that it had held up still kept the next one waiting (R17).
+#[test]
+fn quorum_outlasts_a_store_that_was_slow_and_is_fast_again() {
+    holds("renewals-of-a-store-that-is-fast-again.plan");
+}

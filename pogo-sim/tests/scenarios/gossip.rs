@@ -5,7 +5,7 @@ use pogo_sim::{plan::BackendKind, runner::run_seed, scenario};
 use super::holds_on;
 
 fn holds_under(name: &str, seeds: u64) {
-    holds_on(BackendKind::Gossip, name, seeds);
+    holds_on(BackendKind::Gossip, name, 0..seeds);
 }
 
 #[test]

@@ -64,7 +64,10 @@ async fn url_that_names_no_backend_is_refused_with_what_is_known() {
         other => panic!("{url}: {other:?}"),
     };
     let error = refusal("carrier-pigeon://loft").await;
-    assert_eq!(error.to_string(), "unknown backend \"carrier-pigeon\"; known are: gossip, memory");
+    assert_eq!(
+        error.to_string(),
+        "unknown backend \"carrier-pigeon\"; known are: etcd, etcds, gossip, memory"
+    );
     let error = refusal("gossip://127.0.0.1:0?sedes=a").await.to_string();
     assert!(error.starts_with("gossip has no parameter \"sedes\"; known are: seeds,"), "{error}");
     assert!(matches!(refusal("gossip://0.0.0.0:7946").await, BackendError::Setting { .. }));

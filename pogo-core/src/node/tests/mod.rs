@@ -25,6 +25,7 @@ use crate::{
 };
 
 /// A node whose session takes everything at once, unless told otherwise.
+#[expect(clippy::struct_excessive_bools, reason = "each switches one thing")]
 struct Solo {
     node: Node,
     now: Now,
@@ -40,6 +41,8 @@ struct Solo {
     get_error: Option<membership::MembershipError>,
     /// What stands in the way of the next put.
     overtaken: Option<Record>,
+    /// Whether puts that expect something else than what stands are refused.
+    judges: bool,
     unanswered: Option<RequestId>,
     claims: Option<ClaimOutcome>,
     contact: Contact,
@@ -109,6 +112,7 @@ impl Solo {
             answers_claims: true,
             get_error: None,
             overtaken: None,
+            judges: false,
             unanswered: None,
             claims: None,
             contact: Contact::default(),
@@ -209,6 +213,17 @@ impl Solo {
                         outcomes.push(PutOutcome::Stale { current: Some(current) });
                         continue;
                     }
+                    let current = self.store.get(&put.key).cloned();
+                    let found = current.as_ref().map(|current| current.stamp);
+                    let is_expected = match put.expect {
+                        membership::Expect::Exactly(stamp) => found == Some(stamp),
+                        membership::Expect::Absent => found.is_none(),
+                        membership::Expect::Newer => true,
+                    };
+                    if self.judges && !is_expected {
+                        outcomes.push(PutOutcome::Stale { current });
+                        continue;
+                    }
                     self.store.insert(put.key.clone(), put.record.clone());
                     self.puts.push(put);
                     outcomes.push(PutOutcome::Applied);
@@ -296,7 +311,7 @@ impl Solo {
         let record = ViewRecord {
             members: view.members,
             digest: view.digest,
-            cordoned: false,
+            cordons: 0,
             inactive: Vec::new(),
         };
         self.owned(name, &OwnedKey::View, Some(to_packed(&record).unwrap()));

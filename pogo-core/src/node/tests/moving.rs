@@ -26,6 +26,25 @@ fn holder_releases_only_to_the_owner_that_wants_the_child() {
     assert_eq!(solo.published(&child), None, "taken up");
 }
 
+/// It was cordoned meanwhile, and began the child beside its owner (random clusters on a store, seed 396).
+#[test]
+fn release_stands_for_a_newer_version_while_its_taker_lives() {
+    let mut solo = Solo::new();
+    let child = Solo::child_of("b");
+    solo.running(&child);
+    solo.join("b");
+    solo.want("b", &child);
+    solo.exit(&child, ExitReason::Normal);
+    let view = solo.node.members.view(1);
+    solo.owned("b", &OwnedKey::View, Some(to_packed(&view).unwrap()));
+    assert_eq!(solo.node.inspect().owner(&id(&child)).unwrap().name.as_str(), "a");
+    solo.request(Request::Restart(id(&child)));
+    assert_eq!(solo.started.len(), 1);
+    solo.report("b", &child, ReportPhase::Starting);
+    solo.advance(Duration::from_secs(20));
+    assert_eq!((solo.published(&child), solo.started.len()), (None, 1), "taken up");
+}
+
 #[test]
 fn want_for_a_child_that_is_not_the_others_is_ignored() {
     let mut solo = Solo::new();

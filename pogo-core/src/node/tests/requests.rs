@@ -206,3 +206,63 @@ fn write_that_may_have_run_is_not_told_to_be_refused() {
     let Err(StartChildError::Request(error)) = &results[0] else { panic!("{results:?}") };
     assert!(matches!(error, RequestError::Unknown { .. }), "{error:?}");
 }
+
+/// The session in which a store was found to have lost it ended before it was put back (random clusters
+/// on a store, seed 1587; R15).
+#[test]
+fn child_that_is_still_to_be_put_back_is_not_taken_for_terminated() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.answers_put = false;
+    for rolled_back in [true, false] {
+        solo.event(membership::Event::Evicted);
+        solo.input(Input::Joined { me: member_id("a"), capabilities: capabilities() });
+        solo.event(membership::Event::Reset { rolled_back });
+        solo.event(membership::Event::Synced);
+        assert_eq!(solo.status("x"), Some(Status::Running));
+    }
+    assert!(solo.stopped.is_empty());
+}
+
+/// It waited for the back-off of an outage that was over (a start waited for its strike's record, and
+/// began beside one that others had begun meanwhile; `failed-write-meets-a-new-session.plan`).
+#[test]
+fn write_that_failed_is_repeated_as_soon_as_a_session_is_live_again() {
+    let mut solo = Solo::new();
+    solo.answers_put = false;
+    let (specs, mode) = (vec![spec("x")], StartMode::Start);
+    solo.request(Request::Start { specs, mode, all_or_nothing: false });
+    let reason = "no answer".to_owned();
+    let failed = MembershipError::Unavailable { backend: "solo", reason };
+    solo.answers_put = true;
+    solo.input(Input::Answer(solo.unanswered.unwrap(), Answer::Failed(failed)));
+    assert!(solo.puts.is_empty(), "it waits for its back-off");
+    solo.event(membership::Event::Evicted);
+    solo.input(Input::Joined { me: member_id("a"), capabilities: capabilities() });
+    solo.event(membership::Event::Reset { rolled_back: false });
+    solo.event(membership::Event::Synced);
+    assert_eq!(solo.puts.len(), 1);
+}
+
+/// What stood there is a memory of this member; another one may remember that it was ended (R3, R15).
+#[test]
+fn start_of_a_child_that_the_store_has_lost_is_written_anew() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.store.clear();
+    let puts = solo.puts.len();
+    assert!(matches!(solo.start(spec("x")), Ok(Started::Accepted)));
+    assert_eq!(solo.puts.len(), puts + 1);
+    assert_eq!(solo.puts.last().unwrap().expect, membership::Expect::Absent);
+}
+
+/// It was asked again and again for what nobody would bring back (R3, R15).
+#[test]
+fn termination_of_a_child_that_the_store_has_lost_is_written_where_nothing_stands() {
+    let mut solo = Solo::new();
+    solo.running("x");
+    solo.store.clear();
+    solo.judges = true;
+    assert_eq!(solo.terminate("x"), Terminated::Accepted);
+    assert_eq!(solo.puts.last().unwrap().expect, membership::Expect::Absent);
+}

@@ -42,6 +42,22 @@ fn start_waits_until_views_agree_after_a_join() {
     assert_eq!(solo.started.len(), 1);
 }
 
+/// Another member that reads only now of the cordon takes itself for the owner meanwhile (random
+/// clusters on a store, seed 1045; R6).
+#[test]
+fn view_from_before_a_cordon_that_was_taken_back_is_no_agreement() {
+    let mut solo = Solo::new();
+    let child = Solo::child_of("a");
+    solo.join("b");
+    let me = MemberName::new("a").unwrap();
+    solo.request(Request::Cordon(me.clone()));
+    solo.request(Request::Uncordon(me));
+    solo.start(spec(&child)).unwrap();
+    assert!(solo.started.is_empty());
+    solo.agree("b");
+    assert_eq!(solo.started.len(), 1);
+}
+
 #[test]
 fn start_goes_ahead_when_the_settling_time_is_over() {
     let mut solo = Solo::new();

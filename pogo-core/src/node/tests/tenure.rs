@@ -59,7 +59,7 @@ impl Solo {
     fn sees(&mut self, name: &str, seen: &[&str]) {
         let mut members: Vec<_> = seen.iter().map(|name| boot(name)).collect();
         members.sort_unstable();
-        let record = ViewRecord { members, digest: 0, cordoned: false, inactive: Vec::new() };
+        let record = ViewRecord { members, digest: 0, cordons: 0, inactive: Vec::new() };
         self.owned(name, &OwnedKey::View, Some(to_packed(&record).unwrap()));
     }
 
@@ -430,4 +430,28 @@ fn failing_child_stays_in_quarantine_when_its_member_comes_back_into_its_quorum(
     assert_eq!(solo.started.len(), 6);
     assert!(matches!(solo.status(&child), Some(Status::Quarantined { .. })));
     assert_eq!(restarts(&solo), Some(6));
+}
+
+/// The larger side had taken the child for lost meanwhile, and ran it (random clusters, seed 3197).
+#[test]
+fn what_was_released_to_a_member_that_lost_its_quorum_since_is_waited_for_like_an_orphan() {
+    let child = Solo::child_of_then_a("e");
+    let mut solo = Solo::five(&child);
+    solo.report("b", &child, ReportPhase::Running);
+    for name in ["c", "d", "e"] {
+        solo.down(name, DownReason::Failed);
+    }
+    solo.hear_for(WINDOW * 2, &["b"]);
+    solo.report("b", &child, ReportPhase::Released { to: boot("a"), lineage: None });
+    solo.hear_for(WINDOW * 2, &["b"]);
+    for name in ["c", "d"] {
+        solo.event(membership::Event::MemberUp(info(name, MemberStatus::Active)));
+    }
+    for name in ["b", "c", "d"] {
+        solo.agree(name);
+    }
+    solo.hear_for(Duration::from_millis(1_400), &["b", "c", "d"]);
+    assert!(solo.started.is_empty(), "who is lost may run it");
+    solo.hear_for(WINDOW, &["b", "c", "d"]);
+    assert_eq!(solo.started.len(), 1);
 }

@@ -74,7 +74,7 @@ impl Bench {
             inherited,
             token: None,
         };
-        self.runs.start(MemberName::new("m").unwrap(), start);
+        self.runs.start(MemberName::new("m").unwrap(), start, None);
     }
 
     fn stop(&mut self, shutdown: Shutdown) {

@@ -260,6 +260,39 @@ fn feed_that_was_held_back_comes_at_once_when_that_ends() {
     assert_eq!(bed.events(b).len(), 2);
 }
 
+/// One event was still on its way for long after the store had its speed again (random clusters, seed
+/// 2964).
+#[test]
+fn event_that_a_slow_store_sent_comes_at_the_pace_that_the_store_has_now() {
+    let config = StoreConfig { delay: Duration::from_millis(1), ..StoreConfig::default() };
+    let mut bed = Bed::with(config);
+    let (a, b) = (bed.join("a", 1), bed.join("b", 2));
+    bed.run(100);
+    bed.store.set_slow(bed.now, 100_000);
+    bed.put(a, "s", 1, Expect::Absent);
+    bed.events(b);
+    bed.run(100);
+    assert!(bed.events(b).is_empty());
+    bed.store.set_slow(bed.now, 1);
+    bed.run(10);
+    assert_eq!(bed.events(b).len(), 1);
+}
+
+/// A quorum ended although the store was well again (random clusters, seed 676).
+#[test]
+fn renewal_that_a_slow_store_holds_up_is_followed_by_one_at_the_pace_that_it_has_now() {
+    let mut bed = Bed::new();
+    let a = bed.join("a", 1);
+    bed.store.pace.latency = Duration::from_millis(2);
+    bed.store.set_slow(bed.now, 100_000);
+    bed.run(u64::try_from(TTL.as_millis()).unwrap() / 2);
+    assert!(bed.now.since(bed.store.renewed(bed.now, a).unwrap()) > TTL / 4, "it is held up");
+    bed.store.set_slow(bed.now, 1);
+    let then = bed.now;
+    bed.run(200);
+    assert!(bed.store.renewed(bed.now, a).unwrap() >= then);
+}
+
 #[test]
 fn gap_is_followed_by_a_snapshot_and_claims_that_became_free() {
     let mut bed = Bed::new();

@@ -273,11 +273,11 @@ impl Backend {
     }
 
     /// What members tell each other takes up to twice as long from now on.
-    pub(super) fn delay(&mut self, delay: Duration) {
+    pub(super) fn delay(&mut self, now: Timestamp, delay: Duration) {
         match self {
             Self::Hub(hub) => hub.delay(delay),
             Self::Gossip(net) => net.delay(delay),
-            Self::Store(store) => store.model.set_delay(delay),
+            Self::Store(store) => store.model.set_delay(now, delay),
         }
     }
 
@@ -314,6 +314,17 @@ impl Backend {
             Self::Hub(_) => true,
             Self::Gossip(_) => false,
             Self::Store(store) => store.keeps(child, stamp),
+        }
+    }
+
+    /// Whether a member's own process keeps this change of a child, or a later one, of which its node
+    /// need not know yet: a change of its own that is not acknowledged stands there.
+    pub(super) fn keeps_at(&self, host: &MemberName, child: &ChildId, stamp: Stamp) -> bool {
+        match self {
+            Self::Gossip(net) => {
+                net.version(host, &store::spec_key(child)).is_some_and(|it| it >= stamp.version)
+            }
+            Self::Hub(_) | Self::Store(_) => false,
         }
     }
 

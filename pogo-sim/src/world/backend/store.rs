@@ -26,7 +26,7 @@ pub(in crate::world) struct StoreBackend {
 }
 
 /// Where the spec record of a child stands.
-fn spec_key(child: &ChildId) -> Key {
+pub(super) fn spec_key(child: &ChildId) -> Key {
     Key::new(format!("spec/{child}"))
 }
 

@@ -23,12 +23,14 @@ use pogo_core::{
     id::{BootId, MemberName, RequestId},
     membership::{Capabilities, MemberMetadata, NameChoice},
     node::MembershipRequest,
+    record::{Key, Version},
     time::Timestamp,
 };
 use pogo_membership_gossip::{
     engine::{CallId, Config, DialError, Engine, Form, Input, LinkId, Output, SessionId, Target},
     message::Message,
     peer::{Life, PeerId, Update},
+    shared::ScopedKey,
     swim::Packet,
     timing::Timing,
 };
@@ -46,6 +48,9 @@ use super::{
     host::HostClock,
 };
 use crate::plan::{Op, Plan};
+
+/// The scope of every session.
+const SCOPE: &str = "sim";
 
 /// A machine by its place in the order of names.
 type Place = usize;
@@ -103,6 +108,13 @@ impl Net<Engine> {
         let mut running = self.machines.iter().filter_map(|machine| machine.running.as_ref());
         let is_refuted = |peer: &Update| peer.life == Life::Alive && peer.refutation > 0;
         running.any(|running| running.engine.peers().any(is_refuted))
+    }
+
+    /// The version of a shared record that a member's process has.
+    pub(super) fn version(&self, host: &MemberName, key: &Key) -> Option<Version> {
+        let running = self.machines.get(self.place(host)?)?.running.as_ref()?;
+        let key = ScopedKey { scope: SCOPE.parse().ok()?, key: key.clone() };
+        running.engine.record(&key).map(|record| record.stamp.version)
     }
 }
 
@@ -182,7 +194,7 @@ impl<E: Endpoint> Net<E> {
         self.now = now;
         let Joiner { process, name, session, boot } = joiner;
         let Some(place) = self.place(&process.host) else { return };
-        let Ok(scope) = "sim".parse() else { return };
+        let Ok(scope) = SCOPE.parse() else { return };
         let name = NameChoice::Exactly(name);
         let (session, within) = (SessionId(session.0), self.join_within);
         self.handle(place, Input::Join { session, scope, name, boot, metadata, within });
