@@ -25,12 +25,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use pogo::{Child, ChildContext, ChildId, ChildSpec, Exclusivity, Exit, FencingToken, Supervisor};
-use tokio::time::{interval, timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{interval, timeout},
+};
 
 use self::ledger::{Ledger, Written};
 
@@ -49,9 +52,9 @@ impl Child for Writer {
 
     async fn run(&self, (): (), cx: ChildContext<()>) -> Exit {
         let token = cx.token().ok_or("a strict child has a token")?;
-        // A thread of its own, as a driver of some device may have: nobody drops it at a deadline, so
+        // A thread of its own, as a driver of some device may have: nothing ends it at a deadline, so
         // the token is all that holds it back.
-        let _thread = Thread::spawn(self.database.clone(), cx.member().to_string(), token);
+        let thread = Thread::spawn(self.database.clone(), cx.member().to_string(), token);
         cx.ready();
         let mut tick = interval(PAUSE);
         loop {
@@ -62,55 +65,58 @@ impl Child for Writer {
                 }
                 why = cx.stopping() => {
                     println!("{} stops with token {token}: {why:?}", cx.member());
-                    return Ok(());
+                    return thread.stop().await;
                 }
             }
         }
     }
 }
 
-/// The thread that writes, until this is dropped or it is refused.
-struct Thread(Arc<AtomicBool>);
+/// The thread that writes, until it is stopped or refused.
+struct Thread {
+    is_over: Arc<AtomicBool>,
+    handle: JoinHandle<()>,
+}
 
 impl Thread {
     fn spawn(database: PathBuf, member: String, token: FencingToken) -> Self {
         let is_over = Arc::<AtomicBool>::default();
         let over = Arc::clone(&is_over);
-        thread::spawn(move || match write_until(&database, &member, token, &over) {
-            Ok(Written::Stale) => println!("{member} was refused with token {token}"),
-            Ok(Written::Entry(_)) => println!("{member} ended its thread with token {token}"),
-            Err(error) => println!("{member} cannot write: {error}"),
+        let handle = thread::spawn(move || {
+            if let Err(error) = write_until(&database, &member, token, &over) {
+                println!("{member} cannot write: {error}");
+            }
         });
-        Self(is_over)
+        Self { is_over, handle }
+    }
+
+    /// Returns when the last write is over: the next owner may begin then.
+    async fn stop(self) -> Exit {
+        self.is_over.store(true, Ordering::SeqCst);
+        let ended = spawn_blocking(|| self.handle.join()).await?;
+        ended.map_err(|_panic| "the thread that writes panicked".into())
     }
 }
 
-/// Writes until it is over or refused; returns what became of the last write.
+/// Writes until it is over or refused.
 fn write_until(
     database: &Path,
     member: &str,
     token: FencingToken,
     is_over: &AtomicBool,
-) -> rusqlite::Result<Written> {
+) -> rusqlite::Result<()> {
     let mut ledger = Ledger::open(database)?;
-    loop {
-        // Looked at before the write: whatever it was frozen in, it writes once more.
-        let was_over = is_over.load(Ordering::SeqCst);
-        let written = ledger.write(token, member)?;
-        if let Written::Entry(number) = written {
-            println!("{member} wrote entry {number} with token {token}");
-        }
-        if written == Written::Stale || was_over {
-            return Ok(written);
+    while !is_over.load(Ordering::SeqCst) {
+        match ledger.write(token, member)? {
+            Written::Entry(number) => println!("{member} wrote entry {number} with token {token}"),
+            Written::Stale => {
+                println!("{member} was refused with token {token}");
+                return Ok(());
+            }
         }
         thread::sleep(PAUSE);
     }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
+    Ok(())
 }
 
 #[tokio::main]

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum, value_parser};
 ///
 /// Each trial starts its own agents, and children of the kind `idle` in one request. When a child ran
 /// is read from what the agents write as its runs begin and end, on the machine's monotonic clock; a
-/// run that is killed ends when its process is reaped. So gaps and overlaps do not depend on how often
+/// run that is killed ends with the signal to its process. So gaps and overlaps do not depend on how often
 /// anybody looks. What is visible is asked of each agent once all children run.
 ///
 /// start: all running, all visible on every agent, the time to list all.

@@ -220,7 +220,7 @@ impl Fleet {
         let spans = process.spans.clone();
         self.reader().expect_death();
         let killed = process.kill().await?;
-        self.reader().end_process(number, killed.reaped_at)?;
+        self.reader().end_process(number, killed.over_at)?;
         // A demo may run for days.
         remove(&spans);
         Ok(Some(killed))

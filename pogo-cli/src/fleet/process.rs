@@ -42,8 +42,9 @@ pub(super) struct Process {
 pub struct Killed {
     /// Right before the signal.
     pub at: Duration,
-    /// Right after the process was reaped.
-    pub reaped_at: Duration,
+    /// Right after the signal: from then on none of its threads runs code of its own. Its sockets
+    /// close later, and it is reaped later still, when others may have taken over already.
+    pub over_at: Duration,
 }
 
 #[derive(Deserialize)]
@@ -96,14 +97,14 @@ impl Process {
     /// Kills the process as `kill -9` does, and reaps it.
     pub(super) async fn kill(mut self) -> io::Result<Killed> {
         let child = self.child.take();
-        // A thread of its own waits, so that the time is right whatever else there is to do.
+        // A thread of its own waits, so that the times are right whatever else there is to do.
         let reaped = spawn_blocking(move || {
             let at = monotonic();
-            if let Some(mut child) = child {
-                child.kill()?;
-                child.wait()?;
-            }
-            Ok(Killed { at, reaped_at: monotonic() })
+            let Some(mut child) = child else { return Ok(Killed { at, over_at: at }) };
+            child.kill()?;
+            let over_at = monotonic();
+            child.wait()?;
+            Ok(Killed { at, over_at })
         });
         reaped.await.map_err(io::Error::other)?
     }

@@ -235,11 +235,11 @@ mod tests {
         victim.write("begin", monotonic());
         reader.pass().unwrap();
         reader.expect_death();
-        let reaped = monotonic();
+        let over = monotonic();
         heir.write("begin", monotonic());
         reader.pass().unwrap();
         assert_eq!((running(&ledger), ledger.overlaps()), (1, 0), "not known to be dead yet");
-        reader.end_process(1, reaped).unwrap();
+        reader.end_process(1, over).unwrap();
         assert_eq!((running(&ledger), ledger.overlaps()), (1, 0));
         assert_eq!(ledger.by_member().keys().collect::<Vec<_>>(), ["m2"]);
     }

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn killed_run_ends_when_its_process_was_reaped() {
+    fn killed_run_ends_with_its_process() {
         let mut book = book(&[(1, 1, 100, None), (2, 1, 250, None)]);
         assert_eq!(book.overlaps(), 1, "nobody has said yet that process 1 is dead");
         book.end_process(1, ms(240));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn successor_that_began_before_its_predecessor_was_reaped_is_a_duplicate() {
+    fn successor_that_began_before_its_predecessor_was_over_is_a_duplicate() {
         let mut book = book(&[(1, 1, 100, None), (2, 1, 230, None)]);
         book.end_process(1, ms(240));
         assert_eq!(book.overlaps(), 1);
