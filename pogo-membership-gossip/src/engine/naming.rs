@@ -68,11 +68,12 @@ enum Holder {
 impl Engine {
     /// Brings joining sessions as far as they can go; answers whether anything changed.
     pub(super) fn advance_joins(&mut self) -> bool {
-        if !self.forming.is_done() || !self.has_gathered() {
+        let joining = self.sessions.joining();
+        if joining.is_empty() || !self.forming.is_done() || !self.has_gathered() {
             return false;
         }
         let mut changed = false;
-        for session in self.sessions.joining() {
+        for session in joining {
             changed |= self.try_name(session);
         }
         changed

@@ -267,13 +267,13 @@ impl Engine {
 
     /// Where all who were asked are gone without having it, those who came meanwhile are asked.
     fn ask_newcomers(&mut self, id: u64) {
+        let is_lost = |it: &Write| it.missing.is_empty() && !it.is_kept(&self.shown);
+        if !self.writes.open.get(&id).is_some_and(is_lost) {
+            return;
+        }
         let newcomers = self.askable();
         let acked = &self.writes.acked;
         let Some(write) = self.writes.open.get_mut(&id) else { return };
-        let is_kept = write.is_kept(&self.shown);
-        if !write.missing.is_empty() || is_kept {
-            return;
-        }
         let (known, missing): (BTreeSet<PeerId>, BTreeSet<PeerId>) =
             newcomers.into_iter().partition(|peer| match write.what {
                 What::Owned(at) => acked.get(peer).is_some_and(|acked| *acked >= at),
