@@ -45,6 +45,8 @@ pub(super) struct Child {
     pub(super) strikes: Strikes,
     /// Its crashed member is waited for until then (R14).
     pub(super) not_before: Option<Timestamp>,
+    /// Who was released it last by a report that is gone, and since when (R7).
+    pub(super) passed_on: Option<Box<(BootId, Timestamp)>>,
     /// The member that holds its claim, when asked last.
     pub(super) claim_held_by: Option<MemberName>,
     /// The token of the claim, while this member holds it.
@@ -163,6 +165,7 @@ impl Child {
             last_lineage: Lineage::default(),
             strikes: Strikes::default(),
             not_before: None,
+            passed_on: None,
             claim_held_by: None,
             claim: None,
             claim_releasing: false,
@@ -190,6 +193,18 @@ impl Child {
     /// Sets or removes another member's report.
     pub(super) fn set_report(&mut self, by: BootId, report: Option<Report>, now: Timestamp) {
         let at = self.reports.iter().position(|seen| seen.by == by);
+        let released_to = |report: &Report| match report.phase {
+            ReportPhase::Released { to, .. } => Some(to),
+            _ => None,
+        };
+        if let Some(to) = at.and_then(|at| released_to(&self.reports.get(at)?.report))
+            && report.as_ref().and_then(released_to) != Some(to)
+            && self.report_by(to).is_none()
+        {
+            self.passed_on = Some(Box::new((to, now)));
+        } else if report.is_some() && self.passed_on.as_ref().is_some_and(|it| it.0 == by) {
+            self.passed_on = None;
+        }
         match (at.and_then(|at| self.reports.get_mut(at)), report) {
             (Some(seen), Some(report)) => {
                 if seen.report.phase != report.phase || seen.report.version != report.version {

@@ -1,5 +1,7 @@
 //! What keeps a member from starting children (R6, R12, R22), and the opening of those gates.
 
+use std::time::Duration;
+
 use super::{
     Node,
     inspect::PendingReason,
@@ -25,6 +27,7 @@ impl Node {
             takeover_gate,
             tenure: &self.tenure,
             losses: &self.losses,
+            view_settle: self.view_settle().unwrap_or_default(),
             ttl: self.session.capabilities.as_ref().and_then(|it| it.lease_ttl),
             leaving: self.departure.leaving(),
             cordoned: self.session.is_cordoned(),
@@ -53,10 +56,15 @@ impl Node {
         }
     }
 
+    /// How long news takes to be everywhere; unknown before the first session.
+    fn view_settle(&self) -> Option<Duration> {
+        let from_backend = self.session.capabilities.as_ref().map(|it| it.view_settle);
+        self.config.view_settle.or(from_backend)
+    }
+
     /// Starts of unreported children wait from now on (R6).
     pub(super) fn begin_settling(&mut self) {
-        let from_backend = self.session.capabilities.as_ref().map(|it| it.view_settle);
-        let Some(settle) = self.config.view_settle.or(from_backend) else { return };
+        let Some(settle) = self.view_settle() else { return };
         let until = self.members.begin_settling(self.now.mono, settle);
         self.timers.arm(Timer::Settle, until);
     }

@@ -151,6 +151,10 @@ impl Members {
         self.by_boot.contains_key(&boot)
     }
 
+    pub(super) fn is_active(&self, boot: BootId) -> bool {
+        self.by_boot.get(&boot).is_some_and(|it| it.info.status == MemberStatus::Active)
+    }
+
     pub(super) fn name(&self, boot: BootId) -> Option<&MemberName> {
         self.by_boot.get(&boot).map(|member| &member.info.id.name)
     }

@@ -37,6 +37,8 @@ pub(super) struct Scene<'a> {
     pub(super) takeover_gate: Option<PendingReason>,
     pub(super) tenure: &'a Tenure,
     pub(super) losses: &'a Losses,
+    /// How long news takes to be everywhere (R6).
+    pub(super) view_settle: Duration,
     pub(super) ttl: Option<Duration>,
     pub(super) leaving: Leaving,
     pub(super) cordoned: bool,
@@ -486,7 +488,18 @@ fn standing<'a>(
             | ReportPhase::Stuck => return Standing::Held(seen),
         }
     }
-    standing
+    match child.passed_on.as_deref() {
+        // As far as anybody knows it was taken up: that news comes another way, and may be slower.
+        Some((to, since))
+            if matches!(standing, Standing::Orphan)
+                && *to != scene.me
+                && scene.members.is_active(*to)
+                && *since + scene.view_settle > scene.now =>
+        {
+            Standing::ReleasedElsewhere(*since + scene.view_settle)
+        }
+        Some(_) | None => standing,
+    }
 }
 
 fn plan_held(child: &Child, spec: &ChildSpec, holder: &Seen, scene: &Scene<'_>) -> Step {

@@ -203,6 +203,12 @@ fn release_stands_while_its_taker_lives_whatever_the_version() {
     holds("release-outlives-a-newer-version.plan");
 }
 
+/// Who saw a releaser leave, but not yet that its child was taken up, started it beside the taker (R7).
+#[test]
+fn release_that_is_gone_was_taken_up() {
+    holds("release-outlives-its-releaser.plan");
+}
+
 /// The session in which a store was found empty ended before a child was put back, and the next one
 /// took the child for terminated (R15).
 #[test]

@@ -160,6 +160,47 @@ fn crash_of_the_holder_is_taken_over_without_waiting() {
     assert_eq!(solo.started.len(), 1);
 }
 
+/// A child of `b` on a member that sees it released to `c`, and will own it once `b` is gone.
+fn released_past_the_heir() -> (Solo, String) {
+    use crate::placement::{Candidate, ChildKey, owner};
+    let names = ["a", "b", "c"].map(|name| MemberName::new(name).unwrap());
+    let [a, b, c] = [0, 1, 2].map(|at: usize| Candidate::new(&names[at], 1));
+    let owner_of =
+        |id: &str, of: &[Candidate<'_>]| owner(ChildKey::new(id), of).unwrap().name().clone();
+    let child = (0..1_000)
+        .map(|n| format!("c{n}"))
+        .find(|id| owner_of(id, &[a, b]) == names[1] && owner_of(id, &[a, c]) == names[0]);
+    let child = child.unwrap();
+    let mut solo = Solo::new();
+    solo.join("b");
+    solo.start(spec(&child)).unwrap();
+    solo.report("b", &child, ReportPhase::Running);
+    solo.join("c");
+    solo.report("b", &child, ReportPhase::Released { to: boot("c"), lineage: None });
+    (solo, child)
+}
+
+/// Two started it: the taker, and who saw that its releaser had left (swarm on the hub, seed 442).
+#[test]
+fn child_whose_release_is_gone_was_taken_up_as_far_as_anybody_knows() {
+    let (mut solo, child) = released_past_the_heir();
+    solo.down("b", DownReason::Left);
+    assert!(solo.started.is_empty(), "its report may be on the way");
+    solo.report("c", &child, ReportPhase::Starting);
+    solo.advance(Duration::from_secs(20));
+    assert!(solo.started.is_empty(), "it runs there");
+
+    let (mut solo, _child) = released_past_the_heir();
+    solo.down("b", DownReason::Left);
+    solo.advance(Duration::from_secs(1));
+    assert_eq!(solo.started.len(), 1, "nobody took it up");
+
+    let (mut solo, _child) = released_past_the_heir();
+    solo.down("c", DownReason::Failed);
+    solo.down("b", DownReason::Left);
+    assert_eq!(solo.started.len(), 1, "nobody else could");
+}
+
 #[test]
 fn child_released_to_another_is_not_an_orphan_while_that_lives() {
     let mut solo = Solo::new();
