@@ -67,6 +67,11 @@ impl World {
         if self.options.backend == BackendKind::Hub {
             return;
         }
+        // States that were handed over are gone with them.
+        let nobody_is_left = !self.picture.hosts.values().any(|host| host.joined);
+        if self.options.backend == BackendKind::Gossip && nobody_is_left {
+            self.see(Fact::Disturbed("the last member has ended"));
+        }
         let mut lost = Vec::new();
         for child in self.oracle.children() {
             for (index, change) in self.oracle.changes(child).iter().enumerate() {

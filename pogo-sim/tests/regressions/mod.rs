@@ -209,6 +209,12 @@ fn release_that_is_gone_was_taken_up() {
     holds("release-outlives-its-releaser.plan");
 }
 
+/// The only member ended, and its next process was held to a state that nobody kept (S16; the world).
+#[test]
+fn state_ends_with_the_last_member_where_members_alone_keep_it() {
+    holds("gossip-last-member-ends.plan");
+}
+
 /// The session in which a store was found empty ended before a child was put back, and the next one
 /// took the child for terminated (R15).
 #[test]
