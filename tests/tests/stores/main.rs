@@ -14,6 +14,8 @@ mod bed;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod deadline;
+#[cfg(test)]
 mod divisions;
 #[cfg(test)]
 mod epoch;
@@ -29,5 +31,7 @@ mod outages;
 mod proxy;
 #[cfg(test)]
 mod strict;
+#[cfg(test)]
+mod society;
 #[cfg(test)]
 mod wait;
