@@ -243,6 +243,8 @@ impl Node {
             self.set_my_status(MemberStatus::Draining);
         } else {
             self.set_my_status(MemberStatus::Active);
+        // What the feed would have told of claims may be lost with the rest.
+        self.doubt_claims();
         }
         let local = self.children.local_ids();
         self.publisher.republish(&local, self.moves.wanted());

@@ -28,10 +28,12 @@ mod members;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod ownership;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
-mod strict;
-#[cfg(test)]
 mod society;
+#[cfg(test)]
+mod strict;
 #[cfg(test)]
 mod wait;

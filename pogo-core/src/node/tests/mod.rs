@@ -1,5 +1,6 @@
 //! One node alone: the test plays its session, its runs and its clock.
 
+mod claims;
 mod lifecycle;
 mod moving;
 mod requests;
@@ -47,6 +48,8 @@ struct Solo {
     claims: Option<ClaimOutcome>,
     contact: Contact,
     /// How often lease and contacts were read.
+    /// The claims that it gave back.
+    released: Vec<Key>,
     looks: usize,
     started: Vec<StartChild>,
     stopped: Vec<(ChildId, RunId, StopReason)>,
@@ -117,6 +120,7 @@ impl Solo {
             claims: None,
             contact: Contact::default(),
             looks: 0,
+            released: Vec::new(),
             started: Vec::new(),
             stopped: Vec::new(),
             shutdown: None,
@@ -247,7 +251,11 @@ impl Solo {
                 self.leaves += 1;
                 Answer::Done
             }
-            MembershipRequest::SetStatus(_) | MembershipRequest::Release(_) => Answer::Done,
+            MembershipRequest::Release(keys) => {
+                self.released.extend(keys);
+                Answer::Done
+            }
+            MembershipRequest::SetStatus(_) => Answer::Done,
         })
     }
 
