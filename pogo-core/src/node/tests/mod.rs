@@ -1,6 +1,7 @@
 //! One node alone: the test plays its session, its runs and its clock.
 
 mod claims;
+mod eviction;
 mod lifecycle;
 mod moving;
 mod requests;
@@ -46,10 +47,10 @@ struct Solo {
     judges: bool,
     unanswered: Option<RequestId>,
     claims: Option<ClaimOutcome>,
-    contact: Contact,
-    /// How often lease and contacts were read.
     /// The claims that it gave back.
     released: Vec<Key>,
+    contact: Contact,
+    /// How often lease and contacts were read.
     looks: usize,
     started: Vec<StartChild>,
     stopped: Vec<(ChildId, RunId, StopReason)>,
@@ -118,9 +119,9 @@ impl Solo {
             judges: false,
             unanswered: None,
             claims: None,
+            released: Vec::new(),
             contact: Contact::default(),
             looks: 0,
-            released: Vec::new(),
             started: Vec::new(),
             stopped: Vec::new(),
             shutdown: None,
