@@ -32,6 +32,8 @@ pub(super) struct Session {
     /// Members known when it began.
     pub(super) members_when_degraded: usize,
     pub(super) mass_loss: bool,
+    /// Whether the last session was ended by its store, and there is no next one yet.
+    pub(super) is_evicted_by_store: bool,
     /// How often this member was cordoned and uncordoned: odd while it is cordoned.
     pub(super) cordons: u32,
     /// Whether views have agreed once since the first join.
@@ -64,6 +66,7 @@ impl Default for Session {
             degraded_at: None,
             members_when_degraded: 0,
             mass_loss: false,
+            is_evicted_by_store: false,
             cordons: 0,
             settled_once: false,
             member_records: BTreeMap::new(),
@@ -99,6 +102,7 @@ impl Node {
         self.begin_tenure(&capabilities);
         self.session.capabilities = Some(capabilities);
         self.session.state = State::Reading;
+        self.end_eviction();
         self.session.diff = ViewDiff::default();
         self.publisher.begin_session();
         self.outbox.begin_session();
@@ -236,8 +240,11 @@ impl Node {
                 self.sweep_owned(boot, gone);
             }
         }
+        self.note_loss();
         self.outbox.resume();
         self.sweep_shared(gone);
+        // What the feed would have told of claims may be lost with the rest.
+        self.doubt_claims();
         self.session.state = State::Live;
         if self.is_leaving() {
             self.set_my_status(MemberStatus::Draining);
@@ -285,6 +292,7 @@ impl Node {
 
     fn on_evicted(&mut self) {
         self.session.state = State::Evicted;
+        self.begin_eviction();
         let strict: Vec<ChildId> = self
             .children
             .local()

@@ -80,18 +80,50 @@ impl Node {
         }
     }
 
-    /// Holds reassignment where half of the members went at once after a degraded spell (R22).
+    /// Holds reassignment where over half of the members went at once after a degraded spell (R22).
     pub(super) fn note_loss(&mut self) {
         let Some(window) = self.session.capabilities.as_ref().map(|it| it.detection) else {
             return;
         };
-        let now = self.now.mono;
-        let recently = self.session.degraded_at.is_some_and(|at| now.since(at) <= window)
-            || matches!(self.session.health, Health::Degraded { .. });
-        if recently && self.members.len() * 2 < self.session.members_when_degraded {
+        if self.is_degraded_lately() && self.members.len() * 2 < self.session.members_when_degraded
+        {
             self.session.mass_loss = true;
-            self.timers.arm(Timer::MassLoss, now + window);
+            self.timers.arm(Timer::MassLoss, self.now.mono + window);
         }
+    }
+
+    /// Whether the backend does not serve this member, or did not within the last window.
+    fn is_degraded_lately(&self) -> bool {
+        let window = self.session.capabilities.as_ref().map(|it| it.detection);
+        let ended = self.session.degraded_at.zip(window);
+        matches!(self.session.health, Health::Degraded { .. })
+            || ended.is_some_and(|(at, window)| self.now.mono.since(at) <= window)
+    }
+
+    /// The backend does not serve this member from now on: whom it knows counts until that ends, and
+    /// one window longer. Spells that follow each other that closely are one.
+    fn begin_degraded_spell(&mut self) {
+        let before = self.is_degraded_lately().then_some(self.session.members_when_degraded);
+        self.session.members_when_degraded = self.members.len().max(before.unwrap_or(0));
+    }
+
+    /// A store has ended this member's stay. It may have done so to all, and who is back first sees
+    /// nobody: the spell lasts until the next session has begun (R22).
+    pub(super) fn begin_eviction(&mut self) {
+        let has_lease = self.session.capabilities.as_ref().is_some_and(|it| it.lease_ttl.is_some());
+        if has_lease && self.session.health == Health::Healthy {
+            self.begin_degraded_spell();
+        }
+        self.session.is_evicted_by_store = has_lease;
+    }
+
+    /// A session has begun, and so the backend serves this member: a former session may have ended
+    /// before it could say so.
+    pub(super) fn end_eviction(&mut self) {
+        if std::mem::take(&mut self.session.is_evicted_by_store) {
+            self.session.degraded_at = Some(self.now.mono);
+        }
+        self.on_health(Health::Healthy);
     }
 
     pub(super) fn end_mass_loss(&mut self) {
@@ -105,7 +137,7 @@ impl Node {
         }
         let was_healthy = self.session.health == Health::Healthy;
         if was_healthy {
-            self.session.members_when_degraded = self.members.len();
+            self.begin_degraded_spell();
         } else {
             self.session.degraded_at = Some(self.now.mono);
         }

@@ -27,8 +27,9 @@ impl Node {
                 if runs && !held {
                     return violation(format!("{id}: a strict run without a claim"));
                 }
-            } else if child.claim.is_some() && !child.claim_releasing {
-                return violation(format!("{id}: a claim without an instance"));
+            }
+            if child.claim.is_some() && !child.claim_releasing && !self.rests_on_its_claim(child) {
+                return violation(format!("{id}: a claim without an instance that rests on it"));
             }
             if child.wanted_here != self.moves.wants(id) {
                 return violation(format!("{id}: whether it is wanted here is told in two ways"));

@@ -243,9 +243,11 @@ impl Node {
         let run = self.last_run;
         let since = self.now.mono;
         let wall = self.now.wall;
+        let is_strict = self.children.get(id).is_some_and(|child| self.rests_on_its_claim(child));
         let Some(child) = self.children.edit(id) else { return };
         child.note(wall, "started");
-        let token = if planted("start bears no token") { None } else { child.claim };
+        // A claim that came late, when the child was not strict any more, is on its way back.
+        let token = child.claim.filter(|_| is_strict && !planted("start bears no token"));
         let Some(local) = &mut child.local else { return };
         local.run = Some(run);
         local.attempt = local.attempt.saturating_add(1);

@@ -75,7 +75,7 @@ impl Node {
         child.due == due
             && !child.wanted_here
             && self.moves.waiting.is_empty()
-            && (child.local.is_some() || child.claim.is_none())
+            && (child.claim.is_none() || self.rests_on_its_claim(child))
             && !child.is_blank()
     }
 
@@ -157,10 +157,18 @@ impl Node {
         self.publisher.want_changed(id);
     }
 
-    /// A claim without an instance is given back (R25).
+    /// Whether there is an instance that may run only while the claim is held.
+    pub(super) fn rests_on_its_claim(&self, child: &Child) -> bool {
+        child.local.as_ref().is_some_and(|local| self.is_strict(&local.spec))
+    }
+
+    /// A claim without an instance that rests on it is given back (R25).
     pub(super) fn apply_claim(&mut self, id: &ChildId) {
-        let Some(child) = self.children.get_mut(id) else { return };
-        if child.local.is_none() && child.claim.is_some() && !planted("claim is kept") {
+        let Some(child) = self.children.get(id) else { return };
+        if child.claim.is_none() || self.rests_on_its_claim(child) || planted("claim is kept") {
+            return;
+        }
+        if let Some(child) = self.children.get_mut(id) {
             child.claim = None;
             child.claim_releasing = true;
             self.outbox.release(id.clone());

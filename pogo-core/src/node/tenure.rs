@@ -277,7 +277,7 @@ impl Node {
     }
 
     /// Claims that may have passed on are asked for again; nothing begins before they are granted.
-    fn doubt_claims(&mut self) {
+    pub(super) fn doubt_claims(&mut self) {
         let held = |child: &Child| child.claim.is_some() && !child.claim_releasing;
         let ids: Vec<ChildId> =
             self.children.local().filter(|it| held(it.1)).map(|(id, _)| id.clone()).collect();

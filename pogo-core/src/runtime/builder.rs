@@ -149,9 +149,9 @@ impl<B: Backends> Builder<B> {
         self
     }
 
-    /// Ends the whole process where a strict child still runs past its deadline, because it blocks
-    /// its thread: as a crash, which others can tell from a member that is slow (R16). Without this
-    /// such a child is `Stuck`.
+    /// Ends the whole process (`SIGABRT` on Unix) where a strict child still runs past its deadline,
+    /// because it blocks its thread: as a crash, which others can tell from a member that is slow
+    /// (R16). Until its deadline, and without this, such a child is `Stuck`.
     pub const fn abort_past_deadline(mut self) -> Self {
         self.abort_past_deadline = true;
         self

@@ -98,56 +98,8 @@ impl<F: Future + Unpin> Future for Fenced<F> {
 mod tests {
     use std::{sync::atomic::AtomicU32, task::Waker};
 
-    use async_trait::async_trait;
-    use bytes::Bytes;
-
     use super::*;
-    use crate::{
-        id::MemberId,
-        membership::{MemberStatus, MembershipError, OwnedUpdate},
-        record::Key,
-        time::Now,
-    };
-
-    #[derive(Debug, Default)]
-    struct Hands {
-        now: AtomicU64,
-        lease: AtomicU64,
-    }
-
-    impl Clock for Hands {
-        fn now(&self) -> Now {
-            Now { mono: Timestamp::from_nanos(self.now.load(Ordering::SeqCst)), ..Now::default() }
-        }
-    }
-
-    #[async_trait]
-    impl Presence for Hands {
-        async fn set_status(&self, _status: MemberStatus) -> Result<(), MembershipError> {
-            Ok(())
-        }
-
-        async fn publish(&self, _batch: Vec<OwnedUpdate>) -> Result<(), MembershipError> {
-            Ok(())
-        }
-
-        async fn owned(
-            &self,
-            _member: &MemberId,
-            _keys: &[Key],
-        ) -> Result<Vec<Option<Bytes>>, MembershipError> {
-            Ok(Vec::new())
-        }
-
-        fn lease_deadline(&self) -> Option<Timestamp> {
-            let lease = self.lease.load(Ordering::SeqCst);
-            (lease > 0).then_some(Timestamp::from_nanos(lease))
-        }
-
-        async fn leave(&self) -> Result<(), MembershipError> {
-            Ok(())
-        }
-    }
+    use crate::runtime::tests::hands::Hands;
 
     fn seconds(seconds: u64) -> u64 {
         seconds * 1_000_000_000

@@ -19,6 +19,7 @@ mod child;
 mod child_runner;
 mod clock;
 mod context;
+mod deadline;
 mod driver;
 mod error;
 mod events;

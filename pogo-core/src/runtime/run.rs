@@ -68,6 +68,8 @@ pub(super) struct Control {
     pub(super) finished: bool,
     stage: Stage,
     tasks: Option<JoinSet<()>>,
+    /// Nothing of it is left.
+    is_over: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -98,9 +100,9 @@ impl Run {
         })
     }
 
-    /// Whether it is a strict run that may not be polled any more.
-    pub(super) fn is_past_deadline(&self) -> bool {
-        self.fence.as_ref().is_some_and(Fence::is_past)
+    /// Whether nothing of it is left.
+    pub(super) fn is_over(&self) -> bool {
+        self.control().is_over
     }
 
     /// Starts the run on the caller's runtime.
@@ -216,6 +218,7 @@ impl Drop for ExitNotice {
         let (finished, state) = {
             let mut control = self.run.control();
             control.stage = Stage::Ended;
+            control.is_over = true;
             (control.finished, control.state.take())
         };
         let reason = self.reason.clone();

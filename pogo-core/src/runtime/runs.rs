@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
 
 use super::{
+    deadline::{KILL, enforce, outlive_driver},
     fence::Fence,
     kind::Kinds,
     run::{Notice, Run},
@@ -26,8 +27,6 @@ use crate::{
 
 /// How long an aborted run may take before it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
-/// And at least, where it is a strict one that is past its deadline.
-const KILL: Duration = Duration::from_millis(100);
 
 /// The runs that have not exited.
 #[derive(Debug)]
@@ -51,6 +50,8 @@ struct Live {
 enum Alarm {
     Abort,
     Stuck,
+    /// It is stuck, and its deadline may have come (R16).
+    Deadline,
 }
 
 impl Runs {
@@ -116,7 +117,8 @@ impl Runs {
                 Some(Input::ChildReady { child, run, endpoint })
             }
             Notice::Ending(run) => {
-                self.set_alarm(run, now + STUCK_AFTER, Alarm::Stuck);
+                let patience = self.live.get(&run)?.patience(now);
+                self.set_alarm(run, now + patience, Alarm::Stuck);
                 None
             }
             Notice::Exited(run, end) => {
@@ -143,13 +145,11 @@ impl Runs {
             match live.alarm.take() {
                 Some((_, Alarm::Abort)) => self.abort(now, run),
                 Some((_, Alarm::Stuck)) => {
-                    if self.abort_past_deadline && live.run.is_past_deadline() {
-                        let child = &live.run.start.child;
-                        tracing::error!(%child, "a strict child blocks its thread past its deadline: this process ends");
-                        std::process::abort();
-                    }
-                    stuck.push(Input::ChildStuck { child: live.run.start.child.clone(), run });
+                    let child = live.run.start.child.clone();
+                    self.watch_deadline(run);
+                    stuck.push(Input::ChildStuck { child, run });
                 }
+                Some((_, Alarm::Deadline)) => self.watch_deadline(run),
                 None => {}
             }
         }
@@ -162,19 +162,26 @@ impl Runs {
             return;
         }
         live.run.tell(|control| control.abort = true);
-        let patience = live
-            .run
-            .fence
-            .as_ref()
-            .map_or(STUCK_AFTER, |fence| fence.deadline().since(now).clamp(KILL, STUCK_AFTER));
+        let patience = live.patience(now);
         self.set_alarm(id, now + patience, Alarm::Stuck);
+    }
+
+    /// Ends this process where that was chosen and a stuck run is past its deadline; looks again when
+    /// that may be so. Renewals put the deadline off, also while the run is stuck.
+    fn watch_deadline(&mut self, id: RunId) {
+        if !self.abort_past_deadline {
+            return;
+        }
+        if let Some(deadline) = self.live.get(&id).and_then(|live| enforce(&live.run)) {
+            self.set_alarm(id, deadline, Alarm::Deadline);
+        }
     }
 
     /// Sets the alarm of a run; the watch on an abort is never undone, and a bound never grows.
     fn set_alarm(&mut self, id: RunId, at: Timestamp, alarm: Alarm) {
         let Some(live) = self.live.get_mut(&id) else { return };
         let keep = match live.alarm {
-            Some((_, Alarm::Stuck)) => true,
+            Some((_, Alarm::Stuck | Alarm::Deadline)) => true,
             Some((set, Alarm::Abort)) => alarm == Alarm::Abort && set <= at,
             None => false,
         };
@@ -188,11 +195,24 @@ impl Runs {
     }
 }
 
+impl Live {
+    /// How long it may take to be gone once it is aborted or has ended.
+    fn patience(&self, now: Timestamp) -> Duration {
+        let fence = self.run.fence.as_ref();
+        fence.map_or(STUCK_AFTER, |fence| fence.deadline().since(now).clamp(KILL, STUCK_AFTER))
+    }
+}
+
 impl Drop for Runs {
     /// Without its driver no instance may run on unsupervised.
     fn drop(&mut self) {
         for live in self.live.values() {
             live.run.tell(|control| control.abort = true);
+        }
+        let strict = |live: &Live| live.run.fence.is_some().then(|| Arc::clone(&live.run));
+        let strict: Vec<_> = self.live.values().filter_map(strict).collect();
+        if self.abort_past_deadline && !strict.is_empty() {
+            outlive_driver(strict);
         }
     }
 }

@@ -216,7 +216,9 @@ impl World {
             let overtaken = |(child, index): &(ChildId, ChangeIndex)| {
                 self.oracle.is_overtaken(child, *index) || self.is_to_be_restored(child)
             };
-            if self.may_not_know() || changes.iter().any(overtaken) {
+            if changes.iter().any(|(child, _)| self.has_terminated(host, child)) {
+                verdicts.fill(Verdict::Unknown);
+            } else if self.may_not_know() || changes.iter().any(overtaken) {
                 verdicts.fill(Verdict::Refused);
             }
         }
@@ -266,6 +268,7 @@ impl World {
                     }
                 }
                 Verdict::Refused => self.oracle.answered(&child, change, Outcome::Refused),
+                Verdict::Unknown => self.oracle.answered(&child, change, Outcome::Unknown),
                 Verdict::Open => open.push(child),
             }
         }
@@ -281,6 +284,8 @@ impl World {
 enum Verdict {
     Accepted,
     Refused,
+    /// It may or may not have been done, and nobody asks again.
+    Unknown,
     /// It may or may not have been done, or may be done if asked again.
     Open,
 }

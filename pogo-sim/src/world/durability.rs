@@ -54,6 +54,15 @@ impl World {
         self.has_lost_data && self.hosts.keys().any(has_it)
     }
 
+    /// Whether a member has ended the child itself, though it says that there is none: a store may
+    /// lose the tombstone before it was acknowledged, and who has seen it puts it back (R15).
+    pub(super) fn has_terminated(&self, host: &MemberName, child: &ChildId) -> bool {
+        let boot = self.picture.hosts.get(host).map(|seen| seen.boot);
+        let is_own = |stamp: Stamp| Some(stamp.version.author) == boot;
+        self.has_lost_data
+            && self.record_at(host, child).is_some_and(|(stamp, live)| !live && is_own(stamp))
+    }
+
     /// Whether what a member has read may be older than what another one is about to put back: a
     /// store that has lost data shows what was put back first (R15).
     pub(super) fn is_to_be_replaced(&self, host: &MemberName, child: &ChildId) -> bool {

@@ -247,3 +247,10 @@ fn quorum_child_released_across_an_eviction_waits_for_views_to_agree() {
 fn quorum_outlasts_a_store_that_was_slow_and_is_fast_again() {
     holds("renewals-of-a-store-that-is-fast-again.plan");
 }
+
+/// A tombstone was lost before its writer heard of it; that said 'not found', and who had seen the
+/// tombstone put it back (R15).
+#[test]
+fn child_that_was_terminated_right_before_its_store_was_wiped_may_be_gone_or_not() {
+    holds("terminated-in-a-wiped-store.plan");
+}

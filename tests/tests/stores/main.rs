@@ -14,6 +14,8 @@ mod bed;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod deadline;
+#[cfg(test)]
 mod divisions;
 #[cfg(test)]
 mod epoch;
@@ -26,7 +28,11 @@ mod members;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod ownership;
+#[cfg(test)]
 mod proxy;
+#[cfg(test)]
+mod society;
 #[cfg(test)]
 mod strict;
 #[cfg(test)]

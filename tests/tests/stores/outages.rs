@@ -3,6 +3,7 @@
 use std::{net::TcpListener, sync::Arc};
 
 use futures_util::future::join_all;
+use pogo::{Batch, ChildId, Health, Supervisor};
 use pogo_core::{membership::ClaimOutcome, record::Key};
 
 use crate::{
@@ -10,7 +11,8 @@ use crate::{
     members::{
         Member, TTL, WITHIN, all_are_degraded, all_recover, all_work, nobody_is_lost, process,
     },
-    wait::eventually,
+    society::{Ledger, all_meet, health, member, owned_by, spec, started},
+    wait::{eventually, throughout},
 };
 
 /// Three members, each with a way of its own to all servers.
@@ -89,6 +91,56 @@ async fn long_pause_of_the_only_server_degrades_all_members_and_all_come_back() 
     let server = EtcdServer::start().await;
     let members = three_over(&server, "pause").await;
     frozen_for_long(&[server], members.into()).await;
+}
+
+/// Their leases have all run out when the server wakes. Who is back first sees nobody, and waits (R22).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn children_do_not_move_in_a_mass_after_a_pause_that_ended_all_leases() {
+    let server = EtcdServer::start().await;
+    let (endpoints, ledger) = ([server.endpoint()], Ledger::default());
+    let names = ["ash", "birch", "cedar", "elm", "fir"];
+    let members = names.map(|name| started(member(&endpoints, "mass", name, &ledger)));
+    let members = join_all(members).await;
+    let members: Vec<&Supervisor> = members.iter().collect();
+    all_meet(&members).await;
+    let ids: [ChildId; 30] = owned_by("any", &["any"]);
+    for result in members[0].start_children(ids.iter().map(spec), Batch::EachAlone).await {
+        result.expect("it is accepted");
+    }
+    let settled = || async { ledger.runs_each_once(&ids) };
+    eventually("each child runs once", WITHIN, settled).await;
+    all_are_healthy(&members).await;
+    let before = ledger.runs().len();
+
+    server.pause().await;
+    throughout("who cannot reach the store starts nothing", TTL * 2, || {
+        let now = ledger.runs();
+        if now.len() == before { Ok(()) } else { Err(now) }
+    })
+    .await;
+    server.unpause().await;
+    throughout("each child runs on", TTL * 2, || {
+        let runs = ledger.runs();
+        let runs_on = |id: &ChildId| runs.iter().any(|run| run.id == *id && run.ended.is_none());
+        if ids.iter().all(runs_on) { Ok(()) } else { Err(runs) }
+    })
+    .await;
+    all_meet(&members).await;
+    all_are_healthy(&members).await;
+    eventually("each child runs once again", WITHIN, settled).await;
+    let moved = ledger.runs().len() - before;
+    println!("{moved} of {} children were started anew", ids.len());
+    assert!(moved * 2 < ids.len(), "{moved} were started anew: {:#?}", ledger.runs());
+}
+
+async fn all_are_healthy(members: &[&Supervisor]) {
+    for member in members {
+        eventually("the store serves it", WITHIN, || async {
+            let health = health(member).await;
+            if health == Health::Healthy { Ok(()) } else { Err(health) }
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{
     env,
     io::{BufRead, BufReader},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -25,10 +25,10 @@ const CLUSTERS: usize = 25;
 const BATCHES: usize = 2;
 
 /// A line that a process printed, and when it was read.
-type Line = (Instant, String);
+pub(crate) type Line = (Instant, String);
 
 /// A process of an example, and what it printed.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: Arc<Mutex<Vec<Line>>>,
 }
@@ -45,7 +45,7 @@ fn program(example: &str) -> PathBuf {
 }
 
 impl Process {
-    fn start(example: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(example: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(program(example))
             .args(arguments)
             .stdout(Stdio::piped())
@@ -62,19 +62,24 @@ impl Process {
         Self { child, lines }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
     }
 
     /// What it printed after that, oldest first.
-    fn since(&self, then: Option<Instant>) -> Vec<Line> {
+    pub(crate) fn since(&self, then: Option<Instant>) -> Vec<Line> {
         let lines = self.lines.lock().expect("no panic under this lock");
         let is_after = |at: Instant| then.is_none_or(|then| at > then);
         lines.iter().filter(|(at, _)| is_after(*at)).cloned().collect()
     }
 
-    fn last(&self, part: &str) -> Option<Line> {
+    pub(crate) fn last(&self, part: &str) -> Option<Line> {
         self.since(None).into_iter().rfind(|(_, line)| line.contains(part))
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn end(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be asked")
     }
 
     /// Since when it has written with the token of its last entry, and when it wrote that.
@@ -94,7 +99,7 @@ impl Drop for Process {
     }
 }
 
-fn token(line: &str) -> u64 {
+pub(crate) fn token(line: &str) -> u64 {
     let mut words = line.split([' ', ',']).skip_while(|word| *word != "token").skip(1);
     words.next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("no token: {line}"))
 }

@@ -1,5 +1,7 @@
 //! One node alone: the test plays its session, its runs and its clock.
 
+mod claims;
+mod eviction;
 mod lifecycle;
 mod moving;
 mod requests;
@@ -45,6 +47,8 @@ struct Solo {
     judges: bool,
     unanswered: Option<RequestId>,
     claims: Option<ClaimOutcome>,
+    /// The claims that it gave back.
+    released: Vec<Key>,
     contact: Contact,
     /// How often lease and contacts were read.
     looks: usize,
@@ -115,6 +119,7 @@ impl Solo {
             judges: false,
             unanswered: None,
             claims: None,
+            released: Vec::new(),
             contact: Contact::default(),
             looks: 0,
             started: Vec::new(),
@@ -247,7 +252,11 @@ impl Solo {
                 self.leaves += 1;
                 Answer::Done
             }
-            MembershipRequest::SetStatus(_) | MembershipRequest::Release(_) => Answer::Done,
+            MembershipRequest::Release(keys) => {
+                self.released.extend(keys);
+                Answer::Done
+            }
+            MembershipRequest::SetStatus(_) => Answer::Done,
         })
     }
 

@@ -21,6 +21,7 @@ use crate::{
     node::{ExitReason, Input, RunEnd, StartChild, StopReason},
     runtime::{
         ChildContext, Exit, HandOverError,
+        fence::Fence,
         kind::{Closure, Kinds},
         run::Notice,
         runs::Runs,
@@ -29,17 +30,17 @@ use crate::{
     time::Timestamp,
 };
 
-const RUN: RunId = RunId::new(7);
-const WITHIN: Duration = Duration::from_secs(20);
+pub(super) const RUN: RunId = RunId::new(7);
+pub(super) const WITHIN: Duration = Duration::from_secs(20);
 
 /// A table of runs that offers one kind, whose children are numbers.
-struct Bench {
-    runs: Runs,
-    notices: UnboundedReceiver<Notice>,
+pub(super) struct Bench {
+    pub(super) runs: Runs,
+    pub(super) notices: UnboundedReceiver<Notice>,
 }
 
 impl Bench {
-    fn new<F, Fut>(code: F) -> Self
+    pub(super) fn new<F, Fut>(code: F) -> Self
     where
         F: Fn(u32, ChildContext<u32>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Exit> + Send + 'static,
@@ -63,6 +64,21 @@ impl Bench {
     }
 
     fn start_as(&mut self, kind: &str, args: &serde_json::Value, inherited: Option<Bytes>) {
+        self.start_behind(None, kind, args, inherited);
+    }
+
+    /// Starts a strict child.
+    pub(super) fn start_strict(&mut self, fence: Fence) {
+        self.start_behind(Some(fence), "k", &json!(1), None);
+    }
+
+    fn start_behind(
+        &mut self,
+        fence: Option<Fence>,
+        kind: &str,
+        args: &serde_json::Value,
+        inherited: Option<Bytes>,
+    ) {
         let child = ChildId::new("c").unwrap();
         let kind = Kind::new(kind).unwrap();
         let spec = ChildSpec::of_kind(child.clone(), kind, Args::from_value(args));
@@ -74,15 +90,15 @@ impl Bench {
             inherited,
             token: None,
         };
-        self.runs.start(MemberName::new("m").unwrap(), start, None);
+        self.runs.start(MemberName::new("m").unwrap(), start, fence);
     }
 
-    fn stop(&mut self, shutdown: Shutdown) {
+    pub(super) fn stop(&mut self, shutdown: Shutdown) {
         self.runs.stop(at(0), RUN, StopReason::Terminated, shutdown);
     }
 
     /// The next thing that the node would be told.
-    async fn told(&mut self) -> Input {
+    pub(super) async fn told(&mut self) -> Input {
         loop {
             let notice = timeout(WITHIN, self.notices.recv()).await.expect("no notice").unwrap();
             if let Some(input) = self.runs.notice(at(0), notice) {
@@ -91,7 +107,7 @@ impl Bench {
         }
     }
 
-    async fn end(&mut self) -> RunEnd {
+    pub(super) async fn end(&mut self) -> RunEnd {
         loop {
             if let Input::ChildExited { end, .. } = self.told().await {
                 return end;
@@ -99,12 +115,12 @@ impl Bench {
         }
     }
 
-    fn says_no_more(&mut self) -> bool {
+    pub(super) fn says_no_more(&mut self) -> bool {
         self.notices.try_recv().is_err() && self.runs.next_alarm().is_none()
     }
 }
 
-fn at(millis: u64) -> Timestamp {
+pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_start(Duration::from_millis(millis))
 }
 

@@ -53,6 +53,16 @@ impl EtcdServer {
         self.does(&["get", "--print-value-only", key]).await
     }
 
+    pub(crate) async fn delete(&self, key: &str) {
+        self.does(&["del", key]).await;
+    }
+
+    /// The keys that begin with `prefix`.
+    pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
+        let keys = self.does(&["get", "--prefix", "--keys-only", prefix]).await;
+        keys.lines().filter(|key| !key.is_empty()).map(str::to_owned).collect()
+    }
+
     pub(crate) async fn revision(&self) -> u64 {
         let answer = self.json(&["get", "no-such-key"]).await;
         answer["header"]["revision"].as_u64().expect("a revision")
