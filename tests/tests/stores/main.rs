@@ -22,6 +22,8 @@ mod etcd;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod members;
 #[cfg(test)]
 mod outages;
