@@ -12,6 +12,8 @@ mod access;
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod divisions;
