@@ -360,8 +360,8 @@ stage_stores() {
         echo "the images took $((SECONDS - began))s"
         while IFS= read -r image; do export "${image?}"; done <<<"$images"
     fi
-    # Some of them run the examples as programs.
-    cargo build --locked --quiet --workspace --examples
+    # Some of them run the examples as programs, and the program with every backend.
+    cargo build --locked --quiet --workspace --examples --bin pogo --features pogo-cli/full
     cargo test --locked --quiet --workspace --test stores -- --nocapture --test-threads=4 "${left_out[@]}" 2>&1 |
         tee "$logs/stores.cargo" || broken_run=1
     count_tests stores && [[ -z ${broken_run:-} ]]

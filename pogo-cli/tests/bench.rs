@@ -51,6 +51,14 @@ fn idle_tells_what_an_agent_uses() {
     assert!((0.0..100.0).contains(&figure(trial, "cpu_percent_per_node")), "{trial}");
     assert!((1.0..500.0).contains(&figure(trial, "rss_mb_per_node")), "{trial}");
     assert!((1.0..1e6).contains(&figure(trial, "bytes_per_s_per_node")), "{trial}");
+    assert!((1.0..1e6).contains(&figure(trial, "received_bytes_per_s_per_node")), "{trial}");
+    assert_eq!(trial.get("messages_per_s_per_node"), None, "only stores count them");
+}
+
+#[test]
+fn idle_needs_no_children() {
+    let trials = trials(&["--scenario", "idle", "--children", "0", "--trials", "1", "--for", "1s"]);
+    assert!((1.0..1e6).contains(&figure(&trials[0], "bytes_per_s_per_node")), "{trials:?}");
 }
 
 // The next three are shares of what the README names in full.
@@ -62,6 +70,7 @@ fn no_child_is_lost_or_doubled_when_one_of_three_processes_is_killed() {
             (figure(&trial, "detected_ms"), figure(&trial, "all_running_ms"));
         assert!(0.0 < detected && detected <= all_running, "{trial}");
         assert!(figure(&trial, "max_gap_ms") <= all_running, "{trial}");
+        assert!(figure(&trial, "restarting_ms") <= all_running - detected + 0.01, "{trial}");
     }
 }
 
@@ -100,6 +109,7 @@ fn bench_that_cannot_be_is_refused() {
         (&["--scenario", "rest"], "invalid value 'rest' for '--scenario"),
         (&["--scenario", "join", "--nodes", "1"], "needs --nodes 2 at least"),
         (&["--scenario", "idle", "--for", "10ms"], "--for must be 1s at least"),
+        (&["--scenario", "start", "--children", "0"], "needs --children 1 at least"),
         (&["--scenario", "start", "--backend", "memory://x"], "all in one process"),
         (&["--scenario", "start", "--backend", "gossip://127.0.0.1:7946"], "port 0"),
         (&["--scenario", "start", "--backend", "carrier://pigeon"], "\"carrier\""),

@@ -61,6 +61,11 @@ impl EtcdConfig {
         Ok(Self { endpoints, ttl: TTL, credentials: None, tls: None, is_new_store: false })
     }
 
+    /// The servers, as `HOST:PORT`.
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
     /// How long a member's lease lasts from its last renewal; 5 s unless set. Renewed each quarter.
     ///
     /// # Errors

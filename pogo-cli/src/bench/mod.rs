@@ -2,15 +2,20 @@
 
 mod options;
 mod report;
+mod traffic;
 mod trial;
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use pogo::{AllBackends, BackendError, Backends, IdError, SpecError};
 
 pub use self::options::{BenchArgs, Scenario};
 use self::{
     report::{Printer, Row},
+    traffic::Meter,
     trial::Plan,
 };
 use crate::{
@@ -42,6 +47,12 @@ pub enum BenchError {
         scenario: Scenario,
         /// The fewest agents.
         least: u16,
+    },
+    /// There is nothing to measure.
+    #[error("--scenario {scenario} needs --children 1 at least")]
+    Children {
+        /// The scenario.
+        scenario: Scenario,
     },
     /// Too short to say anything.
     #[error("--for must be 1s at least")]
@@ -77,8 +88,16 @@ pub enum BenchError {
     /// No agent lives.
     #[error("no agent lives")]
     NoMember,
-    /// The backend counts no bytes.
-    #[error("the agents' /metrics have no {counter}: `idle` can be measured on gossip only")]
+    /// Nobody counts what goes over the backend.
+    #[error(
+        "--scenario idle needs somebody who counts bytes, and over {scheme}:// nobody does who can be read: measure over gossip:// or etcd://"
+    )]
+    NoMeter {
+        /// The backend's scheme.
+        scheme: String,
+    },
+    /// Whoever should count bytes does not.
+    #[error("there is no {counter} among the metrics")]
     NoCounter {
         /// What is missing.
         counter: &'static str,
@@ -96,7 +115,13 @@ impl BenchError {
     pub const fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Backend(_) | Self::Template(_) | Self::Heal | Self::Nodes { .. } | Self::Looks
+            Self::Backend(_)
+                | Self::Template(_)
+                | Self::Heal
+                | Self::Nodes { .. }
+                | Self::Children { .. }
+                | Self::Looks
+                | Self::NoMeter { .. }
         )
     }
 }
@@ -140,11 +165,19 @@ fn plan(args: &BenchArgs) -> Result<Plan, BenchError> {
     if args.nodes < least {
         return Err(BenchError::Nodes { scenario, least });
     }
+    if args.children == 0 && scenario != Scenario::Idle {
+        return Err(BenchError::Children { scenario });
+    }
     if args.looks < Duration::from_secs(1) {
         return Err(BenchError::Looks);
     }
     let template = Template::new(&args.backend)?;
     AllBackends::open(&args.backend)?;
+    let meter = Meter::of(&args.backend)?;
+    if scenario == Scenario::Idle && meter.is_none() {
+        return Err(BenchError::NoMeter { scheme: template.scheme().to_owned() });
+    }
+    let mark = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let (nodes, children, looks) = (args.nodes, args.children, args.looks);
-    Ok(Plan { scenario, template, nodes, children, looks })
+    Ok(Plan { scenario, template, nodes, children, looks, meter, mark })
 }

@@ -12,17 +12,22 @@ use clap::{Args, ValueEnum, value_parser};
 /// anybody looks. What is visible is asked of each agent once all children run.
 ///
 /// start: all running, all visible on every agent, the time to list all.
-/// failover: one agent is killed with -9; detected is the first restart, all running the last.
+/// failover: one agent is killed with -9; detected is the first restart, all running the last. Over a
+///   store nobody is held to be dead before its lease has run out; restarting is the time after that.
 /// join: one agent more; the children that moved, beside the fewest that placement allows.
-/// idle: processor, memory and bytes of a calm cluster.
+/// idle: processor, memory and bytes of a calm cluster. Over gossip the agents count bytes. Over etcd
+///   the servers do, for all who use them: let nobody else.
 /// acknowledged: the agent that took the starts is killed with -9 as soon as it has answered.
 /// heal is not there yet: it needs faults of the network.
+///
+/// Over a store each trial has a cluster of its own: the name in the URL, and a number. What it wrote
+/// stays there: use a store that can be thrown away.
 ///
 /// The exit code is 1 where a child was lost or ran twice, 2 where the command itself is at fault.
 #[derive(Debug, Clone, Args)]
 #[command(verbatim_doc_comment)]
 pub struct BenchArgs {
-    /// What the members share; ports and seeds are filled in
+    /// What the members share; ports and seeds are filled in, and after a cluster's name a number
     #[arg(long, value_name = "URL", default_value = "gossip://127.0.0.1:0")]
     pub backend: String,
     /// What is measured
@@ -31,8 +36,8 @@ pub struct BenchArgs {
     /// Agents, the one that joins included
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u16).range(1..=100))]
     pub nodes: u16,
-    /// Children
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    /// Children; `idle` can do without
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(0..=1_000_000))]
     pub children: u32,
     /// How often it is measured
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u32).range(1..))]

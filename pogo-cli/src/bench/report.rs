@@ -31,6 +31,9 @@ pub(super) struct Figures {
     /// Until the first child of a killed agent ran again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detected_ms: Option<f64>,
+    /// From the first child of a killed agent that ran again to the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) restarting_ms: Option<f64>,
     /// Children that began a run because of the join, wherever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) moved: Option<usize>,
@@ -54,9 +57,15 @@ pub(super) struct Figures {
     /// In millions of bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rss_mb_per_node: Option<f64>,
-    /// Sent, without the headers of UDP and TCP.
+    /// Sent, without the headers of the transport.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes_per_s_per_node: Option<f64>,
+    /// Received, in the same way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) received_bytes_per_s_per_node: Option<f64>,
+    /// Requests and renewals sent to a store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) messages_per_s_per_node: Option<f64>,
 }
 
 impl Figures {
@@ -73,6 +82,7 @@ impl Figures {
             ("all_running_ms", self.all_running_ms),
             ("all_visible_ms", self.all_visible_ms),
             ("detected_ms", self.detected_ms),
+            ("restarting_ms", self.restarting_ms),
             ("moved", self.moved.map(count)),
             ("moved_minimum", self.moved_minimum.map(count)),
             ("lost", self.lost.map(count)),
@@ -82,6 +92,8 @@ impl Figures {
             ("cpu_percent_per_node", self.cpu_percent_per_node),
             ("rss_mb_per_node", self.rss_mb_per_node),
             ("bytes_per_s_per_node", self.bytes_per_s_per_node),
+            ("received_bytes_per_s_per_node", self.received_bytes_per_s_per_node),
+            ("messages_per_s_per_node", self.messages_per_s_per_node),
         ];
         all.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
     }

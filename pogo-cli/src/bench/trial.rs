@@ -16,6 +16,7 @@ use super::{
     BenchError,
     options::Scenario,
     report::{Figures, ms, rounded},
+    traffic::Meter,
 };
 use crate::{
     fleet::{Fleet, Member, Template, Usage},
@@ -30,6 +31,10 @@ pub(super) struct Plan {
     pub(super) nodes: u16,
     pub(super) children: u32,
     pub(super) looks: Duration,
+    /// Who counts the traffic of `idle`.
+    pub(super) meter: Option<Meter>,
+    /// What the names of the clusters of this bench have in them, and no other bench's.
+    pub(super) mark: u128,
 }
 
 /// One trial's cluster.
@@ -54,7 +59,8 @@ impl Plan {
     /// Runs one trial, the `number`th.
     pub(super) async fn run(&self, number: u32) -> Result<Figures, BenchError> {
         let ledger = Ledger::default();
-        let fleet = Fleet::new(self.template.clone(), ledger.clone())?;
+        let template = self.template.apart(&format!("{}-{number}", self.mark));
+        let fleet = Fleet::new(template, ledger.clone())?;
         let specs = specs(self.children)?;
         let children = specs.iter().map(|spec| spec.id.to_string()).collect();
         let names = (1..=self.nodes).map(|n| format!("pogo-{n}")).collect();
@@ -63,7 +69,10 @@ impl Plan {
             Scenario::Start => trial.start().await,
             Scenario::Failover => trial.fail_over(number).await,
             Scenario::Join => trial.join().await,
-            Scenario::Idle => trial.idle(self.looks).await,
+            Scenario::Idle => match &self.meter {
+                Some(meter) => trial.idle(self.looks, meter).await,
+                None => Err(BenchError::NoMeter { scheme: self.template.scheme().to_owned() }),
+            },
             Scenario::Acknowledged => trial.acknowledged(number).await,
             Scenario::Heal => Err(BenchError::Heal),
         }?;
@@ -108,7 +117,8 @@ impl Trial {
         let victim = self.turn(number);
         let member = self.fleet.member(&victim).ok_or(BenchError::NoMember)?;
         member.client.start_children(&self.specs).await?;
-        self.survive(&victim).await
+        // Others may still be at their first starts.
+        Ok(Figures { restarting_ms: None, ..self.survive(&victim).await? })
     }
 
     /// Kills an agent and waits until all children run without it.
@@ -120,9 +130,12 @@ impl Trial {
         self.settle().await;
         let since = |at: Duration| ms(at.saturating_sub(killed_at));
         let was_needed = !restarts.began.is_empty();
+        let all_back = was_needed && came_back;
+        let restarting = restarts.last_began_at.saturating_sub(restarts.first_began_at);
         Ok(Figures {
             detected_ms: was_needed.then_some(since(restarts.first_began_at)),
-            all_running_ms: (was_needed && came_back).then_some(since(restarts.last_began_at)),
+            all_running_ms: all_back.then_some(since(restarts.last_began_at)),
+            restarting_ms: all_back.then_some(ms(restarting)),
             max_gap_ms: Some(ms(restarts.longest_gap)),
             ..Figures::default()
         })
@@ -154,21 +167,25 @@ impl Trial {
         })
     }
 
-    async fn idle(&mut self, looks: Duration) -> Result<Figures, BenchError> {
+    async fn idle(&mut self, looks: Duration, meter: &Meter) -> Result<Figures, BenchError> {
         self.ask_for_all(self.names.len()).await?;
         self.all_visible().await?;
         self.settle().await;
-        let (sent, used) = (self.sent().await?, self.used()?);
+        let members = self.fleet.members();
+        let (earlier, used) = (meter.read(&members).await?, self.used()?);
         let begun = Instant::now();
         sleep(looks).await;
         let (now_used, took) = (self.used()?, begun.elapsed().as_secs_f64());
-        let now_sent = self.sent().await?;
+        let traffic = meter.read(&members).await?.since(earlier);
         let agents = f64::from(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        let per_s = |count: f64| rounded(count / took / agents);
         let cpu = (now_used.cpu.saturating_sub(used.cpu)).as_secs_f64();
         Ok(Figures {
             cpu_percent_per_node: Some(rounded(cpu / took / agents * 100.0)),
             rss_mb_per_node: Some(rounded(float(now_used.resident) / agents / 1e6)),
-            bytes_per_s_per_node: Some(rounded((now_sent - sent) / took / agents)),
+            bytes_per_s_per_node: Some(per_s(traffic.sent)),
+            received_bytes_per_s_per_node: Some(per_s(traffic.received)),
+            messages_per_s_per_node: traffic.messages.map(per_s),
             ..Figures::default()
         })
     }
@@ -237,28 +254,6 @@ impl Trial {
         }
         Ok(all)
     }
-
-    async fn sent(&self) -> Result<f64, BenchError> {
-        let mut all = 0.0;
-        for member in self.fleet.members() {
-            let metrics = member.client.metrics().await?;
-            all += sum_of(SENT, &metrics).ok_or(BenchError::NoCounter { counter: SENT })?;
-        }
-        Ok(all)
-    }
-}
-
-const SENT: &str = "pogo_gossip_sent_bytes_total";
-
-/// The sum of a counter over its labels, in Prometheus' text format.
-fn sum_of(counter: &str, metrics: &str) -> Option<f64> {
-    let value = |line: &str| {
-        let rest = line.strip_prefix(counter)?;
-        let is_whole_name = rest.starts_with(['{', ' ']);
-        is_whole_name.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
-    };
-    let values: Vec<_> = metrics.lines().filter_map(value).collect();
-    (!values.is_empty()).then(|| values.iter().sum())
 }
 
 async fn list_ms(member: &Member) -> Result<f64, BenchError> {
@@ -301,17 +296,6 @@ const fn float(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counter_is_summed_over_its_labels() {
-        let metrics = "# HELP pogo_gossip_sent_bytes_total bytes\n\
-             pogo_gossip_sent_bytes_total{over=\"udp\"} 100\n\
-             pogo_gossip_sent_bytes_total{over=\"tcp\"} 20\n\
-             pogo_gossip_sent_bytes_total_other 7\n";
-        assert_eq!(sum_of(SENT, metrics), Some(120.0));
-        assert_eq!(sum_of(SENT, "pogo_gossip_sent_bytes_total 5\n"), Some(5.0));
-        assert_eq!(sum_of(SENT, "up 1\n"), None);
-    }
 
     #[test]
     fn newcomer_is_due_about_its_share() {

@@ -81,6 +81,15 @@ impl Connection {
         self.read(&body)
     }
 
+    /// Asks for text.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, ClientError> {
+        let (status, body) = self.exchange(ANSWER_WITHIN, Method::GET, path, None).await?;
+        if !status.is_success() {
+            return Err(self.refusal(status, &body));
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     /// Asks for an answer that goes on.
     pub(crate) async fn open(&self, path: &str) -> Result<Incoming, ClientError> {
         let answer = timeout(ANSWER_WITHIN, self.send(Method::GET, path, None)).await;

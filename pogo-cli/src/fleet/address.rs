@@ -80,6 +80,24 @@ impl Template {
         self.url.split("://").next().unwrap_or_default()
     }
 
+    /// The same for a cluster apart from others of the same template: a store keeps what earlier ones
+    /// wrote, so there `suffix` is added to the cluster's name. Over gossip agents know nobody but each
+    /// other anyway.
+    #[must_use]
+    pub fn apart(&self, suffix: &str) -> Self {
+        if self.gossip.is_some() {
+            return self.clone();
+        }
+        let (place, query) = match self.url.split_once('?') {
+            Some((place, query)) => (place, format!("?{query}")),
+            None => (self.url.as_str(), String::new()),
+        };
+        let (scheme, place) = place.split_once("://").unwrap_or((place, ""));
+        let (hosts, cluster) = place.split_once('/').unwrap_or((place, ""));
+        let cluster = if cluster.is_empty() { "pogo" } else { cluster };
+        Self { url: format!("{scheme}://{hosts}/{cluster}-{suffix}{query}"), gossip: None }
+    }
+
     /// A place for one more agent.
     pub(super) fn reserve(&self) -> io::Result<Place> {
         match &self.gossip {
@@ -170,6 +188,19 @@ mod tests {
         let place = template.reserve().unwrap();
         assert_eq!(place.address, None);
         assert_eq!(template.url(&place, &[]), "etcd://127.0.0.1:2379/demo?ttl=5s");
+    }
+
+    #[test]
+    fn cluster_apart_has_a_name_of_its_own_in_the_same_store() {
+        for (url, wanted) in [
+            ("etcd://a,b:4001/demo?ttl=5s&new=yes", "etcd://a,b:4001/demo-7?ttl=5s&new=yes"),
+            ("etcd://a/demo", "etcd://a/demo-7"),
+            ("etcd://a?ca=/b", "etcd://a/pogo-7?ca=/b"),
+            ("gossip://127.0.0.1:0?key=k.key", "gossip://127.0.0.1:0?key=k.key"),
+        ] {
+            let template = Template::new(url).unwrap();
+            assert_eq!(template.apart("7").url, wanted);
+        }
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::Method;
 use pogo::{ChildSpec, MemberView};
 use serde::Deserialize;
@@ -82,9 +80,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn metrics(&self) -> Result<String, ClientError> {
-        let body = self.connection().open("/metrics").await?;
-        let body: Bytes = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        self.connection().text("/metrics").await
     }
 
     fn connection(self) -> Connection {

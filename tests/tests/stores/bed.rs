@@ -2,7 +2,8 @@
 //! answer in time.
 
 use std::{
-    panic,
+    env, panic,
+    path::PathBuf,
     process::Stdio,
     sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -33,6 +34,16 @@ pub(crate) async fn on_bed<T: Send + 'static>(work: impl Future<Output = T> + Se
         Ok(Err(_late)) => panic!("what a server was asked has no end in {ANSWER_WITHIN:?}"),
         Err(error) => panic::resume_unwind(error.into_panic()),
     }
+}
+
+/// Where cargo has put a program: beside the folder of this test.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let mut path = env::current_exe().expect("the test has a path");
+    path.pop();
+    path.pop();
+    path.push(name);
+    assert!(path.exists(), "{}: `scripts/test.sh stores` builds it first", path.display());
+    path
 }
 
 /// Seconds since 1970.

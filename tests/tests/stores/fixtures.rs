@@ -63,6 +63,15 @@ async fn stored_bytes_are_those_of_keys_and_values_that_count() {
 }
 
 #[tokio::test]
+async fn server_counts_what_its_clients_send() {
+    let server = EtcdServer::start().await;
+    let before = server.messages().await.expect("metrics");
+    server.put("a", "1").await;
+    let after = server.messages().await.expect("metrics");
+    assert_eq!((after.renewals, after.others), (0, before.others + 1));
+}
+
+#[tokio::test]
 async fn server_that_asks_for_a_login_and_for_certificates_serves_its_operator() {
     let authority = Authority::new("the right one");
     let tls = Some(authority.server(true));

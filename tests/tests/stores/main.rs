@@ -12,6 +12,8 @@ mod access;
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod deadline;
@@ -23,6 +25,8 @@ mod epoch;
 mod etcd;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod idle;
 #[cfg(test)]
 mod members;
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! Strict mode from end to end: real processes over a real etcd, and a real resource that checks tokens.
 
 use std::{
-    env,
     io::{BufRead, BufReader},
-    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -13,7 +11,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{etcd::EtcdServer, wait::eventually};
+use crate::{bed::program, etcd::EtcdServer, wait::eventually};
 
 const TTL: Duration = Duration::from_secs(2);
 const WITHIN: Duration = Duration::from_secs(30);
@@ -33,20 +31,9 @@ pub(crate) struct Process {
     lines: Arc<Mutex<Vec<Line>>>,
 }
 
-/// Where cargo has put the example: beside the folder of this test.
-fn program(example: &str) -> PathBuf {
-    let mut path = env::current_exe().expect("the test has a path");
-    path.pop();
-    path.pop();
-    path.push("examples");
-    path.push(example);
-    assert!(path.exists(), "{}: run `cargo build --workspace --examples` first", path.display());
-    path
-}
-
 impl Process {
     pub(crate) fn start(example: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(program(example))
+        let mut child = Command::new(program(&format!("examples/{example}")))
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()

@@ -64,6 +64,15 @@ pub(crate) struct ServerTls {
     pub(crate) authority: String,
 }
 
+/// What a server's clients have sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Messages {
+    /// Renewals of leases.
+    pub(crate) renewals: u64,
+    /// Whatever else.
+    pub(crate) others: u64,
+}
+
 /// One server, its data, and the port that it keeps for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct EtcdServer {
@@ -218,6 +227,20 @@ impl EtcdServer {
     pub(crate) async fn is_leader(&self) -> Result<bool, String> {
         let metrics = self.http("/metrics").await?;
         Ok(metrics.lines().any(|line| line == "etcd_server_is_leader 1"))
+    }
+
+    /// What its clients have sent it since it started.
+    pub(crate) async fn messages(&self) -> Result<Messages, String> {
+        let metrics = self.http("/metrics").await?;
+        let mut messages = Messages { renewals: 0, others: 0 };
+        let counts =
+            metrics.lines().filter_map(|it| it.strip_prefix("grpc_server_msg_received_total"));
+        for (labels, count) in counts.filter_map(|it| it.rsplit_once(' ')) {
+            let count: u64 = count.parse().map_err(|error| format!("{count}: {error}"))?;
+            let is_renewal = labels.contains(r#"grpc_method="LeaseKeepAlive""#);
+            *(if is_renewal { &mut messages.renewals } else { &mut messages.others }) += count;
+        }
+        Ok(messages)
     }
 
     /// Whether it answers and knows a leader.
