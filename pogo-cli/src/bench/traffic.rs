@@ -12,6 +12,7 @@ pub(super) enum Meter {
     /// Each agent.
     Agents,
     /// The servers at these addresses. Nobody else may use them meanwhile.
+    #[cfg_attr(not(feature = "etcd"), expect(dead_code, reason = "no store is built in"))]
     Servers(Vec<String>),
 }
 
@@ -29,15 +30,22 @@ pub(super) struct Traffic {
 impl Meter {
     /// Who counts for the backend of this URL; `None` where nobody does.
     pub(super) fn of(url: &str) -> Result<Option<Self>, BackendError> {
-        match url.split("://").next() {
-            Some("gossip") => Ok(Some(Self::Agents)),
-            #[cfg(feature = "etcd")]
-            Some("etcd") => {
-                let (config, _) = pogo::etcd::EtcdConfig::from_url(url)?;
-                Ok(Some(Self::Servers(config.endpoints().to_vec())))
-            }
-            _ => Ok(None),
+        if url.starts_with("gossip://") { Ok(Some(Self::Agents)) } else { Self::of_store(url) }
+    }
+
+    #[cfg(feature = "etcd")]
+    fn of_store(url: &str) -> Result<Option<Self>, BackendError> {
+        if !url.starts_with("etcd://") {
+            return Ok(None);
         }
+        let (config, _) = pogo::etcd::EtcdConfig::from_url(url)?;
+        Ok(Some(Self::Servers(config.endpoints().to_vec())))
+    }
+
+    #[cfg(not(feature = "etcd"))]
+    #[expect(clippy::unnecessary_wraps, reason = "as with a store")]
+    const fn of_store(_url: &str) -> Result<Option<Self>, BackendError> {
+        Ok(None)
     }
 
     /// What was counted up to now, of all agents together.

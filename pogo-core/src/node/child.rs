@@ -193,9 +193,9 @@ impl Child {
     /// Sets or removes another member's report.
     pub(super) fn set_report(&mut self, by: BootId, report: Option<Report>, now: Timestamp) {
         let at = self.reports.iter().position(|seen| seen.by == by);
-        let released_to = |report: &Report| match report.phase {
-            ReportPhase::Released { to, .. } => Some(to),
-            _ => None,
+        let released_to = |report: &Report| {
+            let ReportPhase::Released { to, .. } = report.phase else { return None };
+            Some(to)
         };
         if let Some(to) = at.and_then(|at| released_to(&self.reports.get(at)?.report))
             && report.as_ref().and_then(released_to) != Some(to)
