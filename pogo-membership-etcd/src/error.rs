@@ -148,7 +148,11 @@ fn hint(text: &str) -> Option<&'static str> {
              server trusts",
         )
     } else if has("stream closed because of a broken pipe") {
-        Some("the server closed the connection at once: if it has TLS, use `etcds://`")
+        // A server with TLS says why it closes, but what it says may come after the end of the stream.
+        Some(
+            "the server closed the connection at once: if it has TLS, use `etcds://`, and if it asks for a \
+             certificate, give `cert` and `key`",
+        )
     } else if has("tls handshake eof") {
         Some("the server does not speak TLS: use `etcd://`, or `etcds://` with servers that do")
     } else if has("InvalidContentType") || has("frame with invalid size") {
