@@ -148,7 +148,7 @@ fn hint(text: &str) -> Option<&'static str> {
              server trusts",
         )
     } else if has("stream closed because of a broken pipe") {
-        // Also where it asked for a certificate, if what it says of that comes too late.
+        // A server with TLS says why it closes, but what it says may come after the end of the stream.
         Some(
             "the server closed the connection at once: if it has TLS, use `etcds://`, and if it asks for a \
              certificate, give `cert` and `key`",

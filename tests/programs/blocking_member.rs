@@ -51,7 +51,7 @@ mod program {
         loop {
             let now = clock_gettime(ClockId::Monotonic);
             println!("acts at {}", now.tv_sec * 1_000_000_000 + now.tv_nsec);
-            thread::sleep(PAUSE);
+            thread::park_timeout(PAUSE);
         }
     }
 }
