@@ -290,10 +290,11 @@ impl Node {
                     needs.claim = true;
                     self.outbox.acquire(id);
                 }
-                // Their next attempt asks.
-                Phase::Backoff { .. } | Phase::Quarantined { .. } => child.claim = None,
-                // One that stops may be followed by the next attempt, here.
-                Phase::Starting { .. }
+                // One that stops may be followed by the next attempt, here. Whatever the answer, a claim
+                // that is held stays known: it has to be given back.
+                Phase::Backoff { .. }
+                | Phase::Quarantined { .. }
+                | Phase::Starting { .. }
                 | Phase::Running { .. }
                 | Phase::Stopping { .. }
                 | Phase::Exporting { .. }

@@ -11,9 +11,9 @@ use crate::time::Timestamp;
 pub(super) const KILL: Duration = Duration::from_millis(100);
 
 /// Ends this process if `run` is past its deadline, and says when else that would be; `None` for
-/// one that is not strict.
+/// one that is not strict, or is over.
 pub(super) fn enforce(run: &Run) -> Option<Timestamp> {
-    let fence = run.fence.as_ref()?;
+    let fence = run.fence.as_ref().filter(|_| !run.is_over())?;
     if fence.is_past() {
         let child = &run.start.child;
         tracing::error!(%child, "a strict child blocks its thread past its deadline: this process ends");
@@ -40,7 +40,7 @@ fn watch_until_over(mut runs: Vec<Arc<Run>>) {
     let mut left = least_left(&runs).map(|left| left.max(KILL));
     while let Some(wait) = left {
         thread::park_timeout(wait);
-        runs.retain(|run| !run.is_over() && enforce(run).is_some());
+        runs.retain(|run| enforce(run).is_some());
         left = least_left(&runs);
     }
 }

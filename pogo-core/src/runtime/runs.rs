@@ -44,6 +44,8 @@ pub(super) struct Runs {
 struct Live {
     run: Arc<Run>,
     alarm: Option<(Timestamp, Alarm)>,
+    /// Once it was told to stop: when its grace is over.
+    stops_until: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +82,11 @@ impl Runs {
         let code = self.kinds.code(&start.spec.kind);
         let run = Run::new(start, member, fence, self.runtime.clone(), self.notices.clone());
         run.launch(code);
-        self.live.insert(id, Live { run, alarm: None });
+        self.live.insert(id, Live { run, alarm: None, stops_until: Timestamp::MAX });
     }
 
-    /// Tells a run to stop; told again, the tighter bound holds.
+    /// Tells a run to stop; told again, the tighter bound holds. A strict run is bound by its lease, too
+    /// (R16).
     pub(super) fn stop(
         &mut self,
         now: Timestamp,
@@ -91,14 +94,25 @@ impl Runs {
         reason: StopReason,
         shutdown: Shutdown,
     ) {
-        let Some(live) = self.live.get(&id) else { return };
+        let Some(live) = self.live.get_mut(&id) else { return };
         live.run.tell(|control| {
             control.stop.get_or_insert(reason);
         });
         match shutdown {
-            Shutdown::Grace(grace) => self.set_alarm(id, now + grace, Alarm::Abort),
-            Shutdown::Immediate => self.abort(now, id),
+            Shutdown::Grace(grace) => live.stops_until = live.stops_until.min(now + grace),
+            Shutdown::Immediate => return self.abort(now, id),
             Shutdown::Unbounded => {}
+        }
+        self.bound(now, id);
+    }
+
+    /// Aborts a run that was told to stop and may go on no longer, or looks again when that may be so.
+    fn bound(&mut self, now: Timestamp, id: RunId) {
+        let Some(live) = self.live.get(&id) else { return };
+        match live.bound() {
+            Timestamp::MAX => {}
+            bound if bound <= now => self.abort(now, id),
+            bound => self.set_alarm(id, bound, Alarm::Abort),
         }
     }
 
@@ -143,7 +157,9 @@ impl Runs {
             self.alarms.pop_first();
             let Some(live) = self.live.get_mut(&run) else { continue };
             match live.alarm.take() {
-                Some((_, Alarm::Abort)) => self.abort(now, run),
+                Some((_, Alarm::Abort)) => self.bound(now, run),
+                // That it has ended is on its way here.
+                Some((_, Alarm::Stuck)) if live.run.is_over() => {}
                 Some((_, Alarm::Stuck)) => {
                     let child = live.run.start.child.clone();
                     self.watch_deadline(run);
@@ -196,6 +212,14 @@ impl Runs {
 }
 
 impl Live {
+    /// When it is to be aborted, once it was told to stop: its grace may outlast its lease, which
+    /// renewals put off.
+    fn bound(&self) -> Timestamp {
+        let fence = self.run.fence.as_ref();
+        let deadline = fence.map_or(Timestamp::MAX, |it| it.deadline().earlier_by(KILL));
+        self.stops_until.min(deadline)
+    }
+
     /// How long it may take to be gone once it is aborted or has ended.
     fn patience(&self, now: Timestamp) -> Duration {
         let fence = self.run.fence.as_ref();

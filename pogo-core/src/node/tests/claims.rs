@@ -91,6 +91,24 @@ fn claim_that_was_granted_anew_stops_the_instance_that_holds_the_former_token() 
     assert_eq!(solo.tokens(), [7, 9].map(|token| Some(FencingToken::new(token))));
 }
 
+/// It was forgotten, and nobody else was granted it while this member lived.
+#[test]
+fn claim_of_a_child_that_waits_for_its_next_attempt_is_given_back_also_after_a_gap() {
+    let mut solo = Solo::new();
+    solo.claims = Some(held(7));
+    solo.start(spec("x").exclusivity(Exclusivity::Strict)).unwrap();
+    solo.ready("x");
+    solo.exit("x", ExitReason::Failed("as planned".to_owned()));
+    assert!(matches!(solo.status("x"), Some(Status::Backoff { .. })), "{:?}", solo.status("x"));
+    solo.event(membership::Event::Reset { rolled_back: false });
+    solo.event(membership::Event::MemberUp(info("a", MemberStatus::Active)));
+    let records: Vec<_> = solo.store.clone().into_iter().collect();
+    solo.event(membership::Event::Shared(records));
+    solo.event(membership::Event::Synced);
+    solo.terminate("x");
+    assert_eq!(solo.released, [claim("x")]);
+}
+
 /// A claim is in no snapshot, and that it was deleted is lost with the rest of the gap.
 #[test]
 fn claim_is_asked_for_again_after_a_gap_in_the_feed() {

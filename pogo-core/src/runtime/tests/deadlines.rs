@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     node::{ExitReason, Input},
-    runtime::fence::Fence,
+    runtime::{fence::Fence, run::Notice},
     spec::Shutdown,
     time::Timestamp,
 };
@@ -70,6 +70,47 @@ async fn stuck_run_is_watched_until_the_deadline_that_renewals_put_off() {
     let_go.send(()).unwrap();
     assert_eq!(bench.end().await.reason, ExitReason::Aborted);
     assert!(bench.says_no_more());
+}
+
+/// It waited for its grace, or for ever, though another could run by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strict_run_that_stops_is_aborted_by_its_deadline_whatever_its_grace() {
+    for shutdown in [Shutdown::Grace(Duration::from_secs(30)), Shutdown::Unbounded] {
+        let mut bench = Bench::new(|_, cx| async move {
+            cx.ready();
+            std::future::pending().await
+        });
+        let (hands, fence) = fence();
+        bench.start_strict(fence);
+        assert!(matches!(bench.told().await, Input::ChildReady { .. }));
+        bench.stop(shutdown);
+        assert_eq!(bench.runs.next_alarm(), Some(at(8_900)));
+        renew(&hands, at(5_000));
+        assert!(bench.runs.ring(at(8_900)).is_empty());
+        assert_eq!(bench.runs.next_alarm(), Some(at(13_900)), "a renewal puts it off");
+        assert!(bench.runs.ring(at(13_900)).is_empty());
+        assert_eq!(bench.end().await.reason, ExitReason::Aborted);
+    }
+}
+
+/// The driver was held up, and ended the process over a run that was gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn run_whose_end_is_on_its_way_is_neither_stuck_nor_past_its_deadline() {
+    let mut bench = Bench::new(|_, _| std::future::pending());
+    bench.runs = bench.runs.abort_past_deadline(true);
+    let (hands, fence) = fence();
+    bench.start_strict(fence);
+    bench.stop(Shutdown::Immediate);
+    let exited = loop {
+        let notice = timeout(WITHIN, bench.notices.recv()).await.expect("no notice").unwrap();
+        if matches!(notice, Notice::Exited(..)) {
+            break notice;
+        }
+    };
+    hands.now.store(at(20_000).as_nanos(), Ordering::SeqCst);
+    assert!(bench.runs.ring(at(20_000)).is_empty());
+    let told = bench.runs.notice(at(20_000), exited);
+    assert!(matches!(told, Some(Input::ChildExited { .. })), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
