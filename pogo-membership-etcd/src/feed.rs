@@ -92,9 +92,7 @@ impl Feed {
                         self.tell_snapshot(snapshot, false);
                     }
                     Ok(_without_me) => return Fall::Ended,
-                    Err(Meaning::Refused(why))
-                        if why.contains("compacted") && overtaken < OVERTAKEN =>
-                    {
+                    Err(Meaning::Compacted) if overtaken < OVERTAKEN => {
                         overtaken += 1;
                         continue;
                     }

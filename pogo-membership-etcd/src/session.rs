@@ -136,7 +136,7 @@ impl Shared {
             Meaning::Broken(reason) => Fall::Broken(unavailable(reason.clone())),
             Meaning::Denied(_) => Fall::Broken(meaning.clone().into_error(Intent::Read, 0)),
             Meaning::LeaseGone => Fall::Ended,
-            Meaning::TooLarge | Meaning::Refused(_) => return,
+            Meaning::TooLarge | Meaning::Compacted | Meaning::Refused(_) => return,
         };
         if self.fall_of(mark).is_none() {
             self.set_down(&fall);
