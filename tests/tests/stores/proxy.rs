@@ -205,6 +205,11 @@ impl Route {
         self.0.iter().map(|proxy| proxy.address().to_string()).collect()
     }
 
+    /// Holds what passes on one of the ways, silently; or lets it go on.
+    pub(crate) fn set_held(&self, at: usize, is_held: bool) {
+        self.0[at].set_held(is_held);
+    }
+
     /// Nothing passes any more, in either direction, and nothing is closed.
     pub(crate) fn cut_off(&self) {
         self.0.iter().for_each(|proxy| proxy.set_held(true));
