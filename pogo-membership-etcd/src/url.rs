@@ -27,7 +27,11 @@ const PASSWORD: &str = "POGO_ETCD_PASSWORD";
 /// | `cert=FILE`, `key=FILE` | what the member shows the servers, in PEM (`etcds`) |
 /// | `domain=NAME` | the name in the servers' certificates, where that is not the host (`etcds`) |
 /// | `name=NAME` | the member's name; `auto` for the host's with a suffix where that is taken |
-/// | `new=yes` | the store is new: tokens of strict children begin with epoch 1 |
+/// | `new=yes` | the store is new: tokens of strict children begin with epoch 1 (first start only) |
+///
+/// `new=yes` is to be taken out again after the first start. Where it stays and the store is wiped,
+/// a fresh process that comes first begins with epoch 1 again: it grants claims at once, with tokens
+/// below those handed out before, while others may still run what they held.
 #[derive(Debug)]
 pub struct EtcdOnly;
 
