@@ -96,6 +96,9 @@ impl EtcdConfig {
 
     /// The store is new to the cluster: where it has no epoch and nobody knows one, tokens begin
     /// with epoch 1 (R18). Without this, strict children wait in such a store for `pogo epoch`.
+    ///
+    /// For the first start only: if the store is wiped later, a fresh process with this that comes
+    /// first grants tokens below those handed out before, while others may still run what they held.
     #[must_use]
     pub const fn new_store(mut self) -> Self {
         self.is_new_store = true;

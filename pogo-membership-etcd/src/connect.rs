@@ -25,13 +25,18 @@ const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) kv: KvClient,
+    /// Which of the endpoints it leads to.
+    pub(crate) index: usize,
     user: Option<String>,
     patience: Duration,
 }
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("index", &self.index)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,10 +47,11 @@ impl Connection {
         from: usize,
         key: &str,
     ) -> Result<(Self, GetResponse), MembershipError> {
-        let endpoints = config.endpoints.iter().cycle().skip(from % config.endpoints.len());
+        let count = config.endpoints.len();
         let mut failed = None;
-        for endpoint in endpoints.take(config.endpoints.len()) {
-            match Self::open_one(config, endpoint, key).await {
+        let endpoints = config.endpoints.iter().enumerate().cycle().skip(from % count);
+        for (index, endpoint) in endpoints.take(count) {
+            match Self::open_one(config, index, endpoint, key).await {
                 Ok(opened) => return Ok(opened),
                 // What one server knows of users the others know, too.
                 Err(error @ MembershipError::Denied { .. }) => return Err(error),
@@ -60,6 +66,7 @@ impl Connection {
 
     async fn open_one(
         config: &EtcdConfig,
+        index: usize,
         endpoint: &str,
         key: &str,
     ) -> Result<(Self, GetResponse), MembershipError> {
@@ -94,7 +101,9 @@ impl Connection {
         };
         // Logging in and reading.
         match timeout(patience * 2, opening).await {
-            Ok(Ok((client, kv, answer))) => Ok((Self { client, kv, user, patience }, answer)),
+            Ok(Ok((client, kv, answer))) => {
+                Ok((Self { client, kv, index, user, patience }, answer))
+            }
             Ok(Err(error)) => {
                 Err(at(Meaning::of(&error, user.as_deref()).into_error(Intent::Read, 0)))
             }

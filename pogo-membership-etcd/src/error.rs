@@ -29,6 +29,8 @@ pub(crate) enum Meaning {
     Denied(String),
     /// The request is above the server's limit.
     TooLarge,
+    /// What stood at the revision that was asked for has been compacted away.
+    Compacted,
     /// The server refuses changes for now, or the request as such.
     Refused(String),
 }
@@ -52,6 +54,7 @@ impl Meaning {
         const PERMISSION_DENIED: i32 = 7;
         const RESOURCE_EXHAUSTED: i32 = 8;
         const FAILED_PRECONDITION: i32 = 9;
+        const OUT_OF_RANGE: i32 = 11;
         const UNAUTHENTICATED: i32 = 16;
         let said = |part: &str| message.contains(part);
         let who = user.map_or_else(|| "this member".to_owned(), |user| format!("user {user:?}"));
@@ -87,6 +90,8 @@ impl Meaning {
                  --auto-compaction-retention"
                     .to_owned(),
             ),
+            // The client also has this code, for an answer that it holds to be too large.
+            OUT_OF_RANGE if said("has been compacted") => Self::Compacted,
             NOT_FOUND | INVALID_ARGUMENT | FAILED_PRECONDITION | RESOURCE_EXHAUSTED => {
                 Self::Refused(message.to_owned())
             }
@@ -101,6 +106,7 @@ impl Meaning {
             (Self::Broken(reason), Intent::Read) | (Self::Refused(reason), _) => {
                 unavailable(reason)
             }
+            (Self::Compacted, _) => unavailable("what was asked for has been compacted away"),
             (Self::LeaseGone, _) => MembershipError::SessionEnded,
             (Self::Denied(reason), _) => denied(reason),
             (Self::TooLarge, _) => MembershipError::TooLarge { len, max: len.saturating_sub(1) },
@@ -182,4 +188,23 @@ pub(crate) fn denied(reason: impl Into<String>) -> MembershipError {
 
 pub(crate) fn misconfigured(reason: impl Into<String>) -> MembershipError {
     MembershipError::Misconfigured { backend: NAME, reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revision_that_was_compacted_away_is_told_from_a_broken_connection() {
+        const OUT_OF_RANGE: i32 = 11;
+        let of = |message: &str| {
+            let error = Error::WatchError(message.to_owned());
+            Meaning::of_status(OUT_OF_RANGE, message, &error, None)
+        };
+        let compacted = of("etcdserver: mvcc: required revision has been compacted");
+        assert!(matches!(compacted, Meaning::Compacted), "{compacted:?}");
+        let too_large =
+            of("Error, decoded message length too large: found 9 bytes, the limit is 8");
+        assert!(matches!(too_large, Meaning::Broken(_)), "{too_large:?}");
+    }
 }

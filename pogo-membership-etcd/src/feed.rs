@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use etcd_client::{Event as Change, EventType, WatchOptions, WatchResponse};
+use etcd_client::{Event as Change, EventType, KeyValue, WatchOptions, WatchResponse};
 use pogo_core::{
     id::{MemberId, MemberName},
     membership::{DownReason, Event, Health, OwnedUpdate},
@@ -92,9 +92,7 @@ impl Feed {
                         self.tell_snapshot(snapshot, false);
                     }
                     Ok(_without_me) => return Fall::Ended,
-                    Err(Meaning::Refused(why))
-                        if why.contains("compacted") && overtaken < OVERTAKEN =>
-                    {
+                    Err(Meaning::Compacted) if overtaken < OVERTAKEN => {
                         overtaken += 1;
                         continue;
                     }
@@ -150,12 +148,12 @@ impl Feed {
             }
             return Err(broken(&format!("the server cancelled the watch: {reason}")));
         }
-        let at = revision(response.header());
+        let newest = revision(response.header());
         if response.created() {
             // From a server that is behind the revision asked for nothing would come for long, or
             // for ever, if it was restored from an old copy.
             // What the first watch tells may come before the word that the second one is there.
-            if at + 1 < start {
+            if newest + 1 < start {
                 return Err(broken("the server is behind what was seen already"));
             }
             return Ok(());
@@ -173,8 +171,9 @@ impl Feed {
             self.apply(shared, change, &mut shared_records)?;
         }
         self.flush(&mut shared_records);
-        shared.note_seen(at);
-        self.up_to(at);
+        shared.note_seen(newest);
+        let last = response.events().last().and_then(Change::kv).map(KeyValue::mod_revision);
+        self.up_to(told_by(last, newest));
         Ok(())
     }
 
@@ -294,6 +293,13 @@ impl Feed {
     }
 }
 
+/// Up to where a response of the watch tells. The revision in its header is the store's newest: a
+/// watcher that catches up gets no more than some 1,000 revisions at a time, and there are more to
+/// come. It counts only where there are no events, for the server says so to none that lags behind.
+fn told_by(last: Option<i64>, newest: i64) -> i64 {
+    last.unwrap_or(newest)
+}
+
 fn broken(reason: &str) -> Ended {
     Fall::Broken(unavailable(reason)).into()
 }
@@ -304,4 +310,15 @@ pub(crate) fn fall(meaning: Meaning) -> Fall {
         return Fall::Ended;
     }
     Fall::Broken(meaning.into_error(Intent::Read, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn response_tells_up_to_its_last_event_however_far_the_store_is() {
+        assert_eq!(told_by(Some(1_007), 3_050), 1_007);
+        assert_eq!(told_by(None, 3_050), 3_050);
+    }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn run(
             }
             sleep(backoff.next_delay(random().unwrap_or_default())).await;
             tries += 1;
-            match reopen(&shared, mark, tries).await {
+            match reopen(&shared, connection.index, mark, tries).await {
                 Ok(opened) => break opened,
                 Err(again) => fell = again,
             }
@@ -76,12 +76,14 @@ async fn failed(shared: &Shared, mark: LinkMark) -> Fall {
     }
 }
 
+/// The next connection, to the server after that of the one that fell, or to one further on.
 async fn reopen(
     shared: &Shared,
+    fallen: usize,
     last: LinkMark,
     tries: u64,
 ) -> Result<(Arc<Connection>, LinkMark), Fall> {
-    let from = usize::try_from(tries).unwrap_or_default();
+    let from = fallen.wrapping_add(usize::try_from(tries).unwrap_or_default());
     let opened = Connection::open(&shared.config, from, &shared.keys.epoch()).await;
     let (connection, answer) = opened.map_err(Fall::Broken)?;
     let seen = crate::session::lock(&shared.memory).revision;

@@ -136,7 +136,7 @@ impl Shared {
             Meaning::Broken(reason) => Fall::Broken(unavailable(reason.clone())),
             Meaning::Denied(_) => Fall::Broken(meaning.clone().into_error(Intent::Read, 0)),
             Meaning::LeaseGone => Fall::Ended,
-            Meaning::TooLarge | Meaning::Refused(_) => return,
+            Meaning::TooLarge | Meaning::Compacted | Meaning::Refused(_) => return,
         };
         if self.fall_of(mark).is_none() {
             self.set_down(&fall);
@@ -166,11 +166,14 @@ impl Shared {
             }
         };
         let revision = revision(answer.header());
-        if answer.succeeded() {
-            self.note_written(revision);
-            return Ok(Changed::Done { revision, answers: answer.op_responses() });
-        }
+        self.note_seen(revision);
         let answers = answer.op_responses();
+        if answer.succeeded() {
+            if answers.iter().any(has_written) {
+                self.written.fetch_max(revision, Ordering::AcqRel);
+            }
+            return Ok(Changed::Done { revision, answers });
+        }
         let Some(TxnOpResponse::Get(there)) = answers.first() else {
             return Err(unavailable("the store gave an answer to another question"));
         };
@@ -222,11 +225,6 @@ impl Shared {
         Ok(answer.op_responses())
     }
 
-    fn note_written(&self, revision: i64) {
-        self.written.fetch_max(revision, Ordering::AcqRel);
-        self.note_seen(revision);
-    }
-
     /// The highest revision of a write of its own that was acknowledged.
     pub(crate) fn written(&self) -> i64 {
         self.written.load(Ordering::Acquire)
@@ -236,6 +234,17 @@ impl Shared {
     pub(crate) fn note_seen(&self, revision: i64) {
         let mut memory = lock(&self.memory);
         memory.revision = memory.revision.max(revision);
+    }
+}
+
+/// Whether an operation has changed a key. The answer to one that has not names the store's newest
+/// revision, which may be that of anybody's write, and no event of the scope need ever have it.
+fn has_written(answer: &TxnOpResponse) -> bool {
+    match answer {
+        TxnOpResponse::Put(_) => true,
+        TxnOpResponse::Delete(answer) => answer.deleted() > 0,
+        TxnOpResponse::Txn(answer) => answer.op_responses().iter().any(has_written),
+        TxnOpResponse::Get(_) => false,
     }
 }
 

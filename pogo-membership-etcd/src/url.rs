@@ -27,7 +27,11 @@ const PASSWORD: &str = "POGO_ETCD_PASSWORD";
 /// | `cert=FILE`, `key=FILE` | what the member shows the servers, in PEM (`etcds`) |
 /// | `domain=NAME` | the name in the servers' certificates, where that is not the host (`etcds`) |
 /// | `name=NAME` | the member's name; `auto` for the host's with a suffix where that is taken |
-/// | `new=yes` | the store is new: tokens of strict children begin with epoch 1 |
+/// | `new=yes` | the store is new: tokens of strict children begin with epoch 1 (first start only) |
+///
+/// `new=yes` is to be taken out again after the first start. Where it stays and the store is wiped,
+/// a fresh process that comes first begins with epoch 1 again: it grants claims at once, with tokens
+/// below those handed out before, while others may still run what they held.
 #[derive(Debug)]
 pub struct EtcdOnly;
 
@@ -73,11 +77,12 @@ fn parse(mut url: BackendUrl) -> Result<Parsed, BackendError> {
         }
     };
     let rest = url.rest().to_owned();
-    let (hosts, cluster) = rest.split_once('/').unwrap_or((&rest, ""));
-    if hosts.contains('@') {
+    // A password may have a slash in it, so that a part of it would pass for a host and be shown.
+    if rest.contains('@') {
         let why = "no user or password stands before the hosts: give `user` and `password_file`";
         return Err(setting(&scheme, why));
     }
+    let (hosts, cluster) = rest.split_once('/').unwrap_or((&rest, ""));
     let cluster = percent_decode(cluster)?;
     let cluster = ClusterName::new(if cluster.is_empty() { "pogo" } else { &cluster })?;
     let (name, ttl, new) = (url.take("name"), url.take("ttl"), url.take("new"));
@@ -244,6 +249,17 @@ mod tests {
         ] {
             let text = error(url);
             assert!(text.contains(said), "{url}: {text}");
+        }
+    }
+
+    #[test]
+    fn password_in_the_url_is_refused_and_not_shown_whatever_is_in_it() {
+        for url in
+            ["etcd://ann:secret@a", "etcd://ann:secret/b@a/shop", "etcd://ann:12/secret@a/shop"]
+        {
+            let text = error(url);
+            assert!(text.contains("give `user` and `password_file`"), "{url}: {text}");
+            assert!(!text.contains("secret") && !text.contains("ann"), "{url}: {text}");
         }
     }
 }

@@ -14,6 +14,8 @@ mod bed;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod catching_up;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod deadline;

@@ -314,7 +314,7 @@ pub(crate) async fn refusal(backend: &dyn Membership) -> MembershipError {
     }
 }
 
-fn joining(cluster: &str, name: &str) -> Join {
+pub(crate) fn joining(cluster: &str, name: &str) -> Join {
     Join {
         cluster: ClusterName::new(cluster).expect("a name"),
         scope: Scope::new("test").expect("a name"),

@@ -203,6 +203,21 @@ async fn silent_endpoint_in_the_list_is_passed_over() {
 }
 
 #[tokio::test]
+async fn way_that_falls_silent_is_left_for_the_next_in_the_list_wherever_it_stands() {
+    let server = EtcdServer::start().await;
+    let route = server.routes(3).await;
+    let member = Member::join(&process(&route.endpoints()), "silent", "one").await;
+    let members = [member];
+    // In this order it is on each of them when that falls silent, or was before, wherever it began.
+    for at in [2, 0, 1] {
+        route.set_held(at, true);
+        nobody_is_lost(&members, TTL * 2).await;
+        all_work(&members).await;
+        route.set_held(at, false);
+    }
+}
+
+#[tokio::test]
 async fn compaction_under_live_feeds_is_not_noticed() {
     let server = EtcdServer::start().await;
     let members = three_over(&server, "compaction").await;

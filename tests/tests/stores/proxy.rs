@@ -2,8 +2,12 @@
 //! changes; a member that is to be cut off gets proxies of its own.
 
 use std::{
+    io::ErrorKind,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::{
@@ -34,7 +38,27 @@ impl Target {
 pub(crate) struct Proxy {
     address: SocketAddr,
     gate: watch::Sender<Gate>,
+    allowed: Allowed,
     accepting: AbortHandle,
+}
+
+/// How many bytes still come from the server before the connection that they come over is closed, once.
+#[derive(Debug, Clone)]
+struct Allowed(Arc<AtomicU64>);
+
+impl Allowed {
+    const ALL: u64 = u64::MAX;
+
+    /// Whether so many more may pass.
+    fn take(&self, count: usize) -> bool {
+        let count = u64::try_from(count).expect("it is small");
+        let rest = |left: u64| match left {
+            Self::ALL => None,
+            left => Some(left.checked_sub(count).unwrap_or(Self::ALL)),
+        };
+        let taken = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, rest);
+        taken.map_or(true, |left| left >= count)
+    }
 }
 
 /// What becomes of bytes, in both directions.
@@ -49,12 +73,13 @@ struct Gate {
 impl Proxy {
     pub(crate) async fn before(target: &Target) -> Self {
         let gate = watch::Sender::new(Gate { is_held: false, round: 0 });
-        let (target, gates) = (target.clone(), gate.clone());
+        let allowed = Allowed(Arc::new(AtomicU64::new(Allowed::ALL)));
+        let (target, gates, allows) = (target.clone(), gate.clone(), allowed.clone());
         on_bed(async move {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
             let address = listener.local_addr().expect("it is bound");
-            let accepting = bed().spawn(accept(listener, target, gates)).abort_handle();
-            Self { address, gate, accepting }
+            let accepting = bed().spawn(accept(listener, target, gates, allows)).abort_handle();
+            Self { address, gate, allowed, accepting }
         })
         .await
     }
@@ -66,6 +91,11 @@ impl Proxy {
     /// Holds what passes, silently; or lets it go on from where it was.
     pub(crate) fn set_held(&self, is_held: bool) {
         self.gate.send_modify(|gate| gate.is_held = is_held);
+    }
+
+    /// Closes a connection once so many bytes more have come from the server.
+    pub(crate) fn break_after(&self, bytes: u64) {
+        self.allowed.0.store(bytes, Ordering::Release);
     }
 
     /// Closes all connections that there are.
@@ -81,18 +111,23 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: Target, gates: watch::Sender<Gate>) {
+async fn accept(
+    listener: TcpListener,
+    target: Target,
+    gates: watch::Sender<Gate>,
+    allowed: Allowed,
+) {
     while let Ok((client, _)) = listener.accept().await {
         let mut gate = gates.subscribe();
         let round = gate.borrow_and_update().round;
         let is_broken = gates.subscribe();
-        let target = target.clone();
+        let (target, allowed) = (target.clone(), allowed.clone());
         bed().spawn(async move {
             // What was held does not pass any more once the connection is broken.
             tokio::select! {
                 biased;
                 () = broken(is_broken, round) => {}
-                () = connect(client, &target, gate) => {}
+                () = connect(client, &target, gate, allowed) => {}
             }
         });
     }
@@ -103,7 +138,12 @@ async fn broken(mut gate: watch::Receiver<Gate>, round: u64) {
     drop(gate.wait_for(|gate| gate.round != round).await);
 }
 
-async fn connect(client: TcpStream, target: &Target, mut gate: watch::Receiver<Gate>) {
+async fn connect(
+    client: TcpStream,
+    target: &Target,
+    mut gate: watch::Receiver<Gate>,
+    allowed: Allowed,
+) {
     if !opens(&mut gate).await {
         return;
     }
@@ -116,8 +156,8 @@ async fn connect(client: TcpStream, target: &Target, mut gate: watch::Receiver<G
     let (from_server, to_server) = server.into_split();
     // One direction that breaks takes the other with it; one that ends does not.
     drop(tokio::try_join!(
-        pump(from_client, to_server, gate.clone()),
-        pump(from_server, to_client, gate)
+        pump(from_client, to_server, gate.clone(), None),
+        pump(from_server, to_client, gate, Some(allowed))
     ));
 }
 
@@ -129,6 +169,7 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut gate: watch::Receiver<Gate>,
+    allowed: Option<Allowed>,
 ) -> std::io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
     loop {
@@ -138,7 +179,10 @@ async fn pump(
         }
         match read? {
             0 => return to.shutdown().await,
-            read => to.write_all(&bytes[..read]).await?,
+            read if allowed.as_ref().is_none_or(|it| it.take(read)) => {
+                to.write_all(&bytes[..read]).await?;
+            }
+            _too_many => return Err(ErrorKind::ConnectionAborted.into()),
         }
     }
 }
@@ -161,6 +205,11 @@ impl Route {
         self.0.iter().map(|proxy| proxy.address().to_string()).collect()
     }
 
+    /// Holds what passes on one of the ways, silently; or lets it go on.
+    pub(crate) fn set_held(&self, at: usize, is_held: bool) {
+        self.0[at].set_held(is_held);
+    }
+
     /// Nothing passes any more, in either direction, and nothing is closed.
     pub(crate) fn cut_off(&self) {
         self.0.iter().for_each(|proxy| proxy.set_held(true));
@@ -169,6 +218,11 @@ impl Route {
     /// Ends that.
     pub(crate) fn reconnect(&self) {
         self.0.iter().for_each(|proxy| proxy.set_held(false));
+    }
+
+    /// Closes one connection to each server once so many bytes more have come from there.
+    pub(crate) fn break_after(&self, bytes: u64) {
+        self.0.iter().for_each(|proxy| proxy.break_after(bytes));
     }
 
     /// Closes every connection; new ones may be made.

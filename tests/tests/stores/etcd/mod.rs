@@ -135,6 +135,11 @@ impl EtcdServer {
         Route::to([&self.targets.client]).await
     }
 
+    /// Several ways to it that are one member's alone.
+    pub(crate) async fn routes(&self, count: usize) -> Route {
+        Route::to(std::iter::repeat_n(&self.targets.client, count)).await
+    }
+
     /// Starts it with the data that it has, and waits until it has a leader and answers.
     pub(crate) async fn start_again(&self) {
         self.launch().await;
