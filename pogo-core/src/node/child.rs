@@ -193,12 +193,8 @@ impl Child {
     /// Sets or removes another member's report.
     pub(super) fn set_report(&mut self, by: BootId, report: Option<Report>, now: Timestamp) {
         let at = self.reports.iter().position(|seen| seen.by == by);
-        let released_to = |report: &Report| {
-            let ReportPhase::Released { to, .. } = report.phase else { return None };
-            Some(to)
-        };
-        if let Some(to) = at.and_then(|at| released_to(&self.reports.get(at)?.report))
-            && report.as_ref().and_then(released_to) != Some(to)
+        if let Some(to) = at.and_then(|at| self.reports.get(at)?.report.released_to())
+            && report.as_ref().and_then(Report::released_to) != Some(to)
             && self.report_by(to).is_none()
         {
             self.passed_on = Some(Box::new((to, now)));

@@ -356,7 +356,7 @@ fn released_to(child: &super::child::Child, me: BootId) -> Option<&super::wire::
         .reports
         .iter()
         .map(|seen| &seen.report)
-        .filter(|report| matches!(report.phase, ReportPhase::Released { to, .. } if to == me))
+        .filter(|report| report.released_to() == Some(me))
         .max_by_key(|report| lineage_of(report))
 }
 

@@ -176,6 +176,14 @@ pub(super) struct Report {
     pub(super) endpoint: Option<String>,
 }
 
+impl Report {
+    /// Whom the child is released to.
+    pub(super) const fn released_to(&self) -> Option<BootId> {
+        let ReportPhase::Released { to, .. } = self.phase else { return None };
+        Some(to)
+    }
+}
+
 /// What a reported instance does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum ReportPhase {
